@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping, to_mapping
+import numpy as np
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import cv2
-import numpy as np
-
 from mle_sam_ros.core.errors import InputError
+import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +87,22 @@ class CameraModel:
         """(H, W, 3) float64 directions through the pixel centres, optical frame, z = 1."""
         height, width = self.size_hw
         u, v = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
-        pixels = np.stack([u.ravel(), v.ravel()], axis=1)
-        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-10)
-        ideal = cv2.undistortPointsIter(
-            pixels[:, None], self.matrix, self.distortion, None, None, criteria
-        )[:, 0]
-        return np.concatenate([ideal, np.ones((len(ideal), 1))], axis=1).reshape(height, width, 3)
+        pixels = np.stack([u.ravel(), v.ravel(), np.ones(u.size)])
+        return self._undistorted(np.linalg.inv(self.matrix) @ pixels).reshape(height, width, 3)
+
+    def _undistorted(self, distorted: np.ndarray) -> np.ndarray:
+        """Invert the distortion of (3, N) rays with z = 1; returns (N, 3)."""
+        k1, k2, p1, p2, k3 = self.distortion
+        xd, yd, _ = distorted
+        x, y = xd, yd
+        for _ in range(50):  # a fixed point: converges wherever the polynomial is invertible
+            squared = x * x + y * y
+            radial = 1 + squared * (k1 + squared * (k2 + squared * k3))
+            x, y = (
+                (xd - 2 * p1 * x * y - p2 * (squared + 2 * x * x)) / radial,
+                (yd - p1 * (squared + 2 * y * y) - 2 * p2 * x * y) / radial,
+            )
+        return np.stack([x, y, np.ones_like(x)], axis=1)
 
     @cached_property
     def squared_radius_limit(self) -> float:
@@ -105,8 +113,8 @@ class CameraModel:
         polynomial turns, whichever is nearer.
         """
         height, width = self.size_hw
-        corners = np.array([[0, 0], [width, 0], [0, height], [width, height]], np.float64)
-        ideal = cv2.undistortPoints(corners[:, None], self.matrix, self.distortion)[:, 0]
+        corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]]).T
+        ideal = self._undistorted(np.linalg.inv(self.matrix) @ corners)[:, :2]
         limit = 1.2**2 * float((ideal**2).sum(axis=1).max())
         k1, k2, _, _, k3 = self.distortion
         # d/dr of r (1 + k1 r² + k2 r⁴ + k3 r⁶) as a polynomial in r².

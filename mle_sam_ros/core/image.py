@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import numpy as np
-
 from mle_sam_ros.core.errors import InputError
+import numpy as np
 
 # Encoding to (channels, the channels to take as red, green, blue).
 _LAYOUTS: dict[str, tuple[int, list[int]]] = {

@@ -28,11 +28,9 @@ def from_mapping(record_type: type[Record], mapping: object, where: str) -> Reco
         raise InputError(f'{where}: expected a mapping, got {_describe(mapping)}; see the format')
     fields = {field.name: field for field in dataclasses.fields(record_type)}  # type: ignore[arg-type]
     valid = ', '.join(fields)
-    unknown = [str(key) for key in mapping if key not in fields]
+    unknown = ', '.join(str(key) for key in mapping if key not in fields)
     if unknown:
-        raise InputError(
-            f'{where}: expected only the keys {valid}, got unknown {", ".join(unknown)}; remove them'
-        )
+        raise InputError(f'{where}: expected only the keys {valid}, got {unknown}; remove it')
     missing = [
         name for name, field in fields.items() if name not in mapping and not _has_default(field)
     ]

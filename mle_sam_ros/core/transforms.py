@@ -6,9 +6,8 @@ adjacent names match in a product: `camera_from_lidar = camera_from_base @ base_
 
 from typing import Any
 
-import numpy as np
-
 from mle_sam_ros.core.errors import InputError
+import numpy as np
 
 
 def matrix_from_pose(translation: np.ndarray, quaternion_xyzw: np.ndarray) -> np.ndarray:

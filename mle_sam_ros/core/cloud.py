@@ -1,0 +1,53 @@
+"""LiDAR sweeps: `sensor_msgs/PointCloud2` to arrays."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.point_fields import read_points
+from mle_sam_ros.core.stamp import stamp_ns
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """The returns of one sweep.
+
+    Attributes:
+        xyz: (N, 3) float32, metres, LiDAR frame; may hold NaN where there was no return.
+        intensity: (N,) float32, as the driver gives it; zeros where it gives none.
+        time_ns: (N,) int64, when each point was measured, or None where the driver does not say.
+    """
+
+    xyz: np.ndarray
+    intensity: np.ndarray
+    time_ns: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.xyz)
+
+
+def decode_cloud(message: Any, source: str) -> PointCloud:
+    """Read a sweep; `t` (uint32, nanoseconds after the stamp) is taken as the per-point time.
+
+    Raises:
+        InputError: for a layout that cannot be read, or coordinates that are not floating point.
+    """
+    points = read_points(message, ('x', 'y', 'z'), source)
+    kinds = [points.dtype[axis].kind for axis in 'xyz']
+    if kinds != ['f'] * 3:
+        raise InputError(
+            f'{source}: expected floating-point x, y, z in metres, got '
+            f'{[str(points.dtype[axis]) for axis in "xyz"]}; fix the driver'
+        )
+    names = points.dtype.names or ()
+    xyz = np.empty((len(points), 3), np.float32)
+    for column, axis in enumerate('xyz'):
+        xyz[:, column] = points[axis]
+    intensity = np.zeros(len(points), np.float32)
+    if 'intensity' in names:
+        intensity[:] = points['intensity']
+    time_ns = None
+    if 't' in names and points.dtype['t'] == np.uint32:
+        time_ns = stamp_ns(message.header) + points['t'].astype(np.int64)
+    return PointCloud(xyz, intensity, time_ns)
