@@ -1,0 +1,62 @@
+# make demo    simulate a drive, run the real node on it over ROS 2, score it: see out/demo/
+# make test    every test
+# Both set up .venv/ first; PYTHON names the interpreter to make it with (3.10 or newer).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := torch==2.13.0
+SAM2 := sam2==1.1.0
+
+.PHONY: demo test lint format bench setup clean system-libraries
+
+demo: $(VENV)/.node
+	$(BIN)/mle-sam demo --out out/demo
+
+test: $(VENV)/.training
+	$(BIN)/python -m pytest -q test
+	$(BIN)/python -m pytest -q training/tests
+
+lint: $(VENV)/.training
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.node
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.training
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/engines.py engines/nano
+
+setup: $(VENV)/.training
+
+clean:
+	rm -rf $(VENV) out build install log
+
+# What the node, the replay and the simulation need: no torch.
+$(VENV)/.node: setup.py | system-libraries
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[jazzy,simulation,openvino,test]'
+	touch $@
+
+# sam2 comes without its dependencies: only its network modules are used, and its list would
+# bring torchvision in.
+$(VENV)/.training: $(VENV)/.node training/pyproject.toml
+	$(BIN)/pip install --quiet $(TORCH)
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps $(SAM2)
+	$(BIN)/pip install --quiet -e training
+	touch $@
+
+# Libraries that the Open3D wheel loads.
+LIBRARIES := libusb-1.0-0 libgl1 libegl1 libgomp1
+system-libraries:
+	@for so in libusb-1.0.so.0 libGL.so.1 libEGL.so.1 libgomp.so.1; do \
+	  ldconfig -p | grep -q $$so || missing=1; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(LIBRARIES); \
+	  else echo 'Please install the libraries that Open3D needs: sudo apt-get install $(LIBRARIES)'; exit 1; fi; \
+	fi

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'mle_sam_ros'
+SHARE = Path('share') / NAME
+
+
+def files_of(folder: str) -> list[tuple[str, list[str]]]:
+    """Every file below a folder, as setuptools wants data files."""
+    paths = [path for path in Path(folder).rglob('*') if path.is_file()]
+    return [(str(SHARE / path.parent), [str(path)]) for path in paths]
+
+
+MESSAGES = [
+    'builtin-interfaces', 'diagnostic-msgs', 'geometry-msgs', 'lifecycle-msgs', 'nav-msgs',
+    'rosgraph-msgs', 'sensor-msgs', 'std-msgs',
+]  # fmt: skip
+# The core message packages (builtin, lifecycle, rosgraph) carry the version of rcl_interfaces.
+INTERFACES = {'builtin-interfaces', 'lifecycle-msgs', 'rosgraph-msgs'}
+
+
+def ros(rclpy: str, messages: str, interfaces: str) -> list[str]:
+    """Real rclpy for a machine without ROS, from the package index."""
+    versions = {name: interfaces if name in INTERFACES else messages for name in MESSAGES}
+    return [f'ros-rclpy[fastrtps]=={rclpy}'] + [f'ros-{n}=={v}' for n, v in versions.items()]
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Real-time semantic segmentation from camera, event camera and LiDAR on ROS 2',
+    license='Apache-2.0',
+    maintainer='mle_sam_ros maintainers',
+    maintainer_email='maintainers@example.org',
+    python_requires='>=3.10',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={'mle_sam_ros.replay': ['*.html', '*.css', '*.js', 'templates/*']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (str(SHARE), ['package.xml']),
+        *files_of('launch'),
+        *files_of('config'),
+        *files_of('engines'),
+    ],
+    install_requires=[
+        'setuptools', 'jinja2', 'mcap', 'numba', 'numpy', 'onnxruntime', 'opencv-python-headless',
+        'pyyaml', 'rosbags', 'tqdm', 'zstandard',
+    ],  # fmt: skip
+    extras_require={
+        'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
+        'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
+        'simulation': ['open3d'],
+        'openvino': ['openvino'],
+        'test': ['hypothesis', 'mypy', 'pre-commit', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
+    },
+    entry_points={
+        'console_scripts': [
+            'mle-sam = mle_sam_ros.cli:main',
+            'perception_node = mle_sam_ros.ros.node:main',
+        ],
+    },
+)
