@@ -1,0 +1,166 @@
+"""The bundle: a directory that holds one exported model, with its manifest."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+import hashlib
+import json
+from pathlib import Path
+import shutil
+import tempfile
+from typing import Any
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import Manifest, parse_manifest
+
+MANIFEST_NAME = 'manifest.json'
+FUSE_DECODE_NAME = 'fuse_decode.onnx'
+GOLDEN_NAME = 'golden.npz'
+
+
+def encoder_name(modality: str) -> str:
+    """File name of a modality's encoder."""
+    return f'encoder_{modality}.onnx'
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest is valid and whose files exist; their content is not yet trusted.
+
+    Attributes:
+        directory: where it lies.
+        manifest: what its `manifest.json` says.
+    """
+
+    directory: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, directory: Path | str) -> 'Bundle':
+        """Read a bundle's manifest and look for its files.
+
+        Raises:
+            InputError: for a missing directory, manifest or file, or an invalid manifest.
+        """
+        directory = Path(directory)
+        if not directory.is_dir():
+            raise InputError(
+                f'{directory}: expected a bundle directory, got '
+                f'{"a file" if directory.exists() else "nothing"}; '
+                'export one with mle-sam-training export, or give the right path'
+            )
+        manifest_path = directory / MANIFEST_NAME
+        bundle = cls(directory, parse_manifest(_read_json(manifest_path), str(manifest_path)))
+        for name in _required_names(bundle.manifest):
+            if name not in bundle.manifest.files:
+                raise InputError(
+                    f'{manifest_path}: expected {name} among the files, got '
+                    f'{", ".join(bundle.manifest.files) or "none"}; export the bundle again'
+                )
+        for name in bundle.manifest.files:
+            bundle.path(name)
+        return bundle
+
+    @property
+    def identity(self) -> str:
+        """sha256 of the manifest file, which itself holds the sha256 of every other file."""
+        return sha256_of(self.directory / MANIFEST_NAME)
+
+    def path(self, name: str) -> Path:
+        """Where a file of the manifest lies.
+
+        Raises:
+            InputError: for a name that the manifest does not list, or a missing file.
+        """
+        path = self.directory / name
+        if name not in self.manifest.files or not path.is_file():
+            raise InputError(
+                f'{self.directory}: expected the file {name} of the manifest, got none; '
+                'copy the whole bundle again'
+            )
+        return path
+
+    def verify_hashes(self) -> None:
+        """Compare every file with the manifest.
+
+        Raises:
+            InputError: for the first file whose content differs.
+        """
+        for name, expected in self.manifest.files.items():
+            got = sha256_of(self.path(name))
+            if got != expected:
+                raise InputError(
+                    f'{self.directory / name}: expected sha256 {expected[:12]}…, got {got[:12]}…; '
+                    'the file was changed or damaged, copy the bundle again'
+                )
+
+
+def write_bundle(
+    directory: Path | str, files: Mapping[str, bytes | Path], manifest: Mapping[str, Any]
+) -> Bundle:
+    """Write a whole bundle, or nothing.
+
+    The files are collected in a temporary directory beside the target, which is then renamed; an
+    older bundle of that name is replaced.
+
+    Args:
+        directory: the bundle to write; its parent is made where needed.
+        files: content, or a file to copy, by the name it gets in the bundle.
+        manifest: the content of `manifest.json` without `files`, which is added here.
+
+    Raises:
+        InputError: for an invalid manifest, a missing file, or a target that is not a bundle.
+    """
+    directory = Path(directory)
+    if directory.exists() and any(directory.iterdir()) and not _has_manifest(directory):
+        raise InputError(
+            f'{directory}: expected a bundle or nothing to replace, got another directory; '
+            'choose another path'
+        )
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{directory.name}-', dir=directory.parent) as room:
+        draft = Path(room) / 'bundle'
+        draft.mkdir()
+        for name, content in files.items():
+            if isinstance(content, Path):
+                shutil.copyfile(content, draft / name)
+            else:
+                (draft / name).write_bytes(content)
+        hashes = {name: sha256_of(draft / name) for name in sorted(files)}
+        text = json.dumps({**manifest, 'files': hashes}, indent=2) + '\n'
+        (draft / MANIFEST_NAME).write_text(text, encoding='utf-8')
+        Bundle.open(draft)
+        if directory.exists():
+            directory.rename(Path(room) / 'replaced')
+        draft.rename(directory)
+    return Bundle.open(directory)
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open('rb') as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _required_names(manifest: Manifest) -> list[str]:
+    encoders = [encoder_name(modality) for modality in manifest.modality_names]
+    return [*encoders, FUSE_DECODE_NAME, GOLDEN_NAME]
+
+
+def _has_manifest(directory: Path) -> bool:
+    return (directory / MANIFEST_NAME).is_file()
+
+
+def _read_json(path: Path) -> object:
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except FileNotFoundError:
+        raise InputError(
+            f'{path}: expected the manifest of a bundle, got no file; give a bundle directory'
+        ) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f'{path}: expected valid JSON, got {str(error)!r}; copy the bundle again'
+        ) from None
