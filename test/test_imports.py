@@ -18,7 +18,16 @@ ALLOWED = {
     'simulation': {'bags', 'core'},
     'training': {'core', 'runtime', 'simulation'},
 }
-FORBIDDEN_IN_CORE = {'rclpy', 'torch', 'onnxruntime', 'openvino', 'rosbags', 'mcap', 'yaml', 'time'}
+FORBIDDEN_IN_CORE = {
+    'rclpy',
+    'torch',
+    'onnxruntime',
+    'openvino',
+    'rosbags',
+    'mcap',
+    'yaml',
+    'time',
+}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -1,0 +1,11 @@
+"""Shared by all tests: helpers in test/ import by name, and time limits suit a busy machine."""
+
+from pathlib import Path
+import sys
+
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile('ci', deadline=None, derandomize=True)
+settings.load_profile('ci')

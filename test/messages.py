@@ -1,0 +1,59 @@
+"""Messages shaped like sensor_msgs, without ROS."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+FLOAT32, UINT16, UINT32, UINT8, FLOAT64 = 7, 4, 6, 2, 8
+
+
+def header(stamp_ns=0, frame_id='camera_optical_frame'):
+    stamp = SimpleNamespace(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    return SimpleNamespace(stamp=stamp, frame_id=frame_id)
+
+
+def image(pixels, encoding='rgb8', stamp_ns=0, padding=0):
+    """An Image of (H, W[, C]) uint8 pixels, each row followed by some padding bytes."""
+    height, width = pixels.shape[:2]
+    rows = np.pad(pixels.reshape(height, -1), ((0, 0), (0, padding)))
+    return SimpleNamespace(
+        header=header(stamp_ns), height=height, width=width, encoding=encoding, is_bigendian=0,
+        step=rows.shape[1], data=rows.tobytes(),
+    )  # fmt: skip
+
+
+def cloud(columns, stamp_ns=0, point_step=None):
+    """A PointCloud2 of {name: (datatype, offset, values)}."""
+    numpy_types = {
+        FLOAT32: '<f4', UINT16: '<u2', UINT32: '<u4', UINT8: 'u1', FLOAT64: '<f8',
+    }  # fmt: skip
+    end = max(o + np.dtype(numpy_types[kind]).itemsize for kind, o, _ in columns.values())
+    layout = np.dtype(
+        {
+            'names': list(columns),
+            'formats': [numpy_types[kind] for kind, _, _ in columns.values()],
+            'offsets': [offset for _, offset, _ in columns.values()],
+            'itemsize': point_step or end,
+        }
+    )
+    points = np.zeros(len(next(iter(columns.values()))[2]), layout)
+    for name, (_, _, values) in columns.items():
+        points[name] = values
+    fields = [
+        SimpleNamespace(name=name, datatype=kind, offset=offset, count=1)
+        for name, (kind, offset, _) in columns.items()
+    ]
+    return SimpleNamespace(
+        header=header(stamp_ns, 'lidar_frame'), height=1, width=len(points), fields=fields,
+        is_bigendian=False, point_step=layout.itemsize, row_step=layout.itemsize * len(points),
+        data=points.tobytes(), is_dense=True,
+    )  # fmt: skip
+
+
+def camera_info(size_hw=(320, 640), focal_px=320.0, distortion=(0.0,) * 5, model='plumb_bob'):
+    height, width = size_hw
+    k = [focal_px, 0, (width - 1) / 2, 0, focal_px, (height - 1) / 2, 0, 0, 1]
+    return SimpleNamespace(
+        header=header(), height=height, width=width, distortion_model=model,
+        d=list(distortion), k=k,
+    )  # fmt: skip
