@@ -1,0 +1,32 @@
+"""What is scored, drawn and reported: one mask with everything around it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One mask, what it was made from, and what it should have been.
+
+    Attributes:
+        stamp_ns: of the camera image, or the instant at which it should have come.
+        label_map: (H, W) uint8 class ids; 255 is no class.
+        confidence: (H, W) uint8, 255 times the probability of the class chosen.
+        present: the modalities that the mask was made from.
+        router_weights: (levels, M) float32, modalities in the manifest's order.
+        timings_ms: milliseconds by stage.
+        truth: (H, W) uint8 class ids of the ground truth, 255 where unknown; None without any.
+        image: (H, W, 3) uint8 camera image; None while the camera is absent.
+        rasters: modality to its (h, w, 3) raster at the network's size, only those present.
+    """
+
+    stamp_ns: int
+    label_map: np.ndarray
+    confidence: np.ndarray
+    present: frozenset[str]
+    router_weights: np.ndarray
+    timings_ms: dict[str, float]
+    truth: np.ndarray | None = None
+    image: np.ndarray | None = None
+    rasters: dict[str, np.ndarray] = field(default_factory=dict)

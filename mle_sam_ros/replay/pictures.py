@@ -1,0 +1,159 @@
+"""A drive in pictures: the moments to show, one sheet of them, and the frames of a video."""
+
+from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
+from mle_sam_ros.replay.tiles import (
+    camera_tile,
+    mask_tile,
+    MODALITY_COLOURS,
+    raster_tile,
+    truth_tile,
+    weight_bar,
+)
+import numpy as np
+
+_MARGIN = 16
+_GAP = 6
+
+
+class Storyboard:
+    """Keeps evenly spaced frames of a drive whose length is not known beforehand."""
+
+    def __init__(self, num_frames: int = 6) -> None:
+        self._num_frames = num_frames
+        self._kept: list[Frame] = []
+        self._stride = 1
+        self._num_seen = 0
+
+    def add(self, frame: Frame) -> None:
+        """Offer the next frame."""
+        if self._num_seen % self._stride == 0:
+            self._kept.append(frame)
+        self._num_seen += 1
+        if len(self._kept) == 4 * self._num_frames:
+            self._kept = self._kept[::2]
+            self._stride *= 2
+
+    @property
+    def frames(self) -> list[Frame]:
+        """At most `num_frames` frames, in order, each from the middle of its share."""
+        count = min(self._num_frames, len(self._kept))
+        return [self._kept[(2 * i + 1) * len(self._kept) // (2 * count)] for i in range(count)]
+
+
+def overview(frames: list[Frame], manifest: Manifest, start_ns: int) -> np.ndarray:
+    """Draw one row per frame: camera, mask, other sensors, ground truth, and the trust in each.
+
+    Args:
+        frames: the rows, at least one.
+        manifest: classes, palette and modalities.
+        start_ns: stamp that counts as 0 s.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    tile_hw = _tile_hw(frames, height=208)
+    others = manifest.modalities[1:]
+    titles = ['camera', 'mask', *(modality.name for modality in others), 'ground truth']
+    step_x, step_y = tile_hw[1] + _GAP, tile_hw[0] + 44
+    top = 62
+    sheet = Sheet((top + len(frames) * step_y + 44, 2 * _MARGIN + len(titles) * step_x - _GAP))
+    for column, title in enumerate(titles):
+        sheet.text(title, _MARGIN + column * step_x + tile_hw[1] // 2, 34, 22, anchor='mm')
+    for row, frame in enumerate(frames):
+        tiles = [
+            camera_tile(frame, tile_hw),
+            mask_tile(frame, manifest, tile_hw),
+            *(raster_tile(frame, modality, tile_hw) for modality in others),
+            truth_tile(frame, manifest, tile_hw),
+        ]
+        y = top + row * step_y
+        for column, tile in enumerate(tiles):
+            sheet.paste(tile, _MARGIN + column * step_x, y)
+        _mark_absent(sheet, frame, manifest, tile_hw, step_x, y)
+        _trust_line(sheet, frame, manifest, y + tile_hw[0] + 18, len(titles) * step_x, start_ns)
+    _legend(sheet, manifest, _MARGIN, top + len(frames) * step_y + 12, len(titles) * step_x)
+    return sheet.pixels
+
+
+def video_panel(frame: Frame, manifest: Manifest, start_ns: int) -> np.ndarray:
+    """Draw one frame of the video: a large mask, beside it what the sensors saw.
+
+    Returns:
+        (680, 1280, 3) uint8.
+    """
+    sheet = Sheet((680, 1280))
+    seconds = (frame.stamp_ns - start_ns) / 1e9
+    sheet.text('MLE-SAM', 16, 21, 20)
+    sheet.text(f'{manifest.model}    t = {seconds:6.2f} s', 124, 21, 17, FAINT)
+    sheet.paste(mask_tile(frame, manifest, (480, 960)), 0, 40)
+    tiles = {
+        'camera': camera_tile(frame, (160, 320)),
+        **{m.name: raster_tile(frame, m, (160, 320)) for m in manifest.modalities[1:3]},
+        'ground truth': truth_tile(frame, manifest, (160, 320)),
+    }
+    for row, (name, tile) in enumerate(tiles.items()):
+        y = 40 + 160 * row
+        sheet.paste(tile, 960, y)
+        is_absent = name in manifest.modality_names and name not in frame.present
+        sheet.text(name + (' (absent)' if is_absent else ''), 970, y + 16, 16, INK)
+    x = 380
+    for name, shade in zip(manifest.modality_names, MODALITY_COLOURS, strict=False):
+        is_present = name in frame.present
+        sheet.swatch(x, 21, 14, shade if is_present else (60, 64, 70))
+        sheet.text(
+            name if is_present else f'{name} absent', x + 22, 21, 17, INK if is_present else FAINT
+        )
+        x += 170
+    sheet.text('trust at each level of the pyramid', 16, 543, 15, FAINT)
+    for level, weights in enumerate(frame.router_weights):
+        y = 566 + 22 * level
+        sheet.text(f'1/{4 << level}', 16, y, 15)
+        sheet.paste(weight_bar(weights, MODALITY_COLOURS, (14, 890)), 54, y - 7)
+    _legend(sheet, manifest, 16, 646, 928, num_rows=2)
+    return sheet.pixels
+
+
+def _tile_hw(frames: list[Frame], height: int) -> tuple[int, int]:
+    mask_height, mask_width = frames[0].label_map.shape
+    return height, round(height * mask_width / mask_height)
+
+
+def _mark_absent(
+    sheet: Sheet, frame: Frame, manifest: Manifest, tile_hw: tuple[int, int], step_x: int, y: int
+) -> None:
+    columns = {manifest.modality_names[0]: 0}
+    columns |= {name: 2 + i for i, name in enumerate(manifest.modality_names[1:])}
+    for name, column in columns.items():
+        if name not in frame.present:
+            x = _MARGIN + column * step_x + tile_hw[1] // 2
+            sheet.text(f'{name} absent', x, y + tile_hw[0] // 2, 24, FAINT, 'mm')
+
+
+def _trust_line(
+    sheet: Sheet, frame: Frame, manifest: Manifest, y: int, width: int, start_ns: int
+) -> None:
+    """The time of a row, and its router weights, mean over the levels, as one bar."""
+    mean = frame.router_weights.mean(axis=0)
+    sheet.text(f't = {(frame.stamp_ns - start_ns) / 1e9:.2f} s', _MARGIN, y, 18)
+    x = _MARGIN + 130
+    for name, weight, shade in zip(manifest.modality_names, mean, MODALITY_COLOURS, strict=False):
+        sheet.swatch(x, y, 14, shade)
+        sheet.text(f'{name} {100 * weight:.0f} %', x + 22, y, 18, INK if weight else FAINT)
+        x += 150
+    left = x + 10
+    sheet.paste(
+        weight_bar(mean, MODALITY_COLOURS, (10, width + _MARGIN - _GAP - left)), left, y - 5
+    )
+
+
+def _legend(
+    sheet: Sheet, manifest: Manifest, x: int, y: int, width: int, num_rows: int = 1
+) -> None:
+    per_row = -(-len(manifest.classes) // num_rows)
+    step = width // per_row
+    for index, item in enumerate(manifest.classes):
+        left, line = x + step * (index % per_row), y + 20 * (index // per_row)
+        sheet.swatch(left, line, 13, item.colour)
+        sheet.text(item.name.replace('_', ' '), left + 20, line, 15, FAINT)

@@ -1,0 +1,101 @@
+"""Single pictures of a frame: the camera, the mask, the ground truth, each sensor's raster."""
+
+from collections.abc import Sequence
+
+import cv2
+from mle_sam_ros.core.manifest import Manifest, ModalitySpec
+from mle_sam_ros.replay.frame import Frame
+import numpy as np
+
+# One colour per modality, in the manifest's order; told apart by colour-blind eyes too.
+MODALITY_COLOURS = ((86, 150, 235), (240, 155, 45), (40, 180, 140), (200, 110, 190))
+BACKGROUND = (16, 20, 26)
+_FAR_M = 80.0
+_POSITIVE, _NEGATIVE = np.float32([255, 170, 60]), np.float32([70, 150, 255])
+
+
+def camera_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
+    """The camera image, (h, w, 3) uint8; dark where the camera was absent."""
+    if frame.image is None:
+        return blank_tile(tile_hw)
+    return _resized(frame.image, tile_hw, cv2.INTER_LINEAR)
+
+
+def mask_tile(frame: Frame, manifest: Manifest, tile_hw: tuple[int, int]) -> np.ndarray:
+    """The mask over the camera image, (h, w, 3) uint8; the mask alone where there is no image."""
+    colours = _resized(colour(frame.label_map, manifest), tile_hw, cv2.INTER_NEAREST)
+    if frame.image is None:
+        return colours
+    return cv2.addWeighted(colours, 0.62, camera_tile(frame, tile_hw), 0.38, 0)
+
+
+def truth_tile(frame: Frame, manifest: Manifest, tile_hw: tuple[int, int]) -> np.ndarray:
+    """The ground truth in the palette, (h, w, 3) uint8; dark where there is none."""
+    if frame.truth is None:
+        return blank_tile(tile_hw)
+    return _resized(colour(frame.truth, manifest), tile_hw, cv2.INTER_NEAREST)
+
+
+def raster_tile(frame: Frame, modality: ModalitySpec, tile_hw: tuple[int, int]) -> np.ndarray:
+    """What the network got from one sensor, (h, w, 3) uint8; dark where it was absent."""
+    raster = frame.rasters.get(modality.name)
+    if raster is None:
+        return blank_tile(tile_hw)
+    pictures = {
+        'event_polarity_counts': event_picture,
+        'lidar_range_intensity_height': lidar_picture,
+    }
+    picture = pictures.get(modality.encoding.kind, np.asarray)(raster)
+    return _resized(picture, tile_hw, cv2.INTER_NEAREST)
+
+
+def event_picture(raster: np.ndarray) -> np.ndarray:
+    """Colour event counts: orange brighter, blue darker; full colour from three events on."""
+    counts = np.minimum(raster[:, :, :2].astype(np.float32) / 3, 1)
+    strength = np.where(counts > 0, 0.4 + 0.6 * counts, 0)
+    picture = (
+        np.float32(BACKGROUND) + strength[:, :, :1] * _POSITIVE + strength[:, :, 1:] * _NEGATIVE
+    )
+    return np.minimum(picture, 255).astype(np.uint8)
+
+
+def lidar_picture(raster: np.ndarray) -> np.ndarray:
+    """Colour LiDAR ranges on a logarithmic scale, from red (near) to blue (80 m and beyond)."""
+    range_m = raster[:, :, 0]
+    nearness = 1 - np.log(np.clip(range_m, 1, _FAR_M)) / np.log(_FAR_M)
+    levels = (25 + 215 * nearness).astype(np.uint8)
+    picture = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[:, :, ::-1].copy()
+    picture[range_m <= 0] = BACKGROUND
+    return picture
+
+
+def colour(label_map: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """(H, W, 3) uint8 colours of the classes; black where there is no class."""
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(manifest.classes)] = [item.colour for item in manifest.classes]
+    return palette[label_map]
+
+
+def blank_tile(tile_hw: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) uint8 with dim diagonal stripes: nothing to show."""
+    rows, columns = np.indices(tile_hw)
+    stripes = ((rows + columns) // 8 % 2)[:, :, None]
+    return (np.uint8(BACKGROUND) + 6 * stripes).astype(np.uint8)
+
+
+def weight_bar(
+    weights: Sequence[float], colours: Sequence[tuple[int, int, int]], bar_hw: tuple[int, int]
+) -> np.ndarray:
+    """Weights that add up to 1 as one horizontal bar, (h, w, 3) uint8."""
+    height, width = bar_hw
+    bar = np.full((height, width, 3), BACKGROUND, np.uint8)
+    edges = np.round(np.cumsum([0.0, *weights]) * width).astype(int)
+    for left, right, shade in zip(edges[:-1], edges[1:], colours, strict=False):
+        bar[:, left:right] = shade
+    return bar
+
+
+def _resized(picture: np.ndarray, tile_hw: tuple[int, int], enlarge: int) -> np.ndarray:
+    """Shrink by area; enlarge by the interpolation given."""
+    interpolation = cv2.INTER_AREA if picture.shape[0] > tile_hw[0] else enlarge
+    return cv2.resize(picture, tile_hw[::-1], interpolation=interpolation)
