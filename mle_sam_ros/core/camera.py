@@ -50,6 +50,14 @@ class CameraModel:
             )
         return cls((int(message.height), int(message.width)), matrix, distortion)
 
+    def agrees_with(self, other: 'CameraModel') -> bool:
+        """Whether both project every point alike."""
+        return (
+            self.size_hw == other.size_hw
+            and np.array_equal(self.matrix, other.matrix)
+            and np.array_equal(self.distortion, other.distortion)
+        )
+
     def scaled_to(self, size_hw: tuple[int, int]) -> 'CameraModel':
         """The camera that gives this image stretched to another size.
 

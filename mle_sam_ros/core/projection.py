@@ -1,0 +1,99 @@
+"""Sensor data to the rasters that the manifest describes, with the rig's calibration."""
+
+from dataclasses import replace
+from typing import Any
+
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.camera_raster import camera_raster
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.event_raster import EventProjector
+from mle_sam_ros.core.lidar_raster import lidar_raster
+from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, Manifest, RgbEncoding
+import numpy as np
+
+
+class Projection:
+    """The one path from a sensor to the network, in training, in replay and on the vehicle.
+
+    What the calibration lacks is never assumed: `raster` says what is missing instead.
+    """
+
+    def __init__(self, manifest: Manifest, calibration: Calibration) -> None:
+        self._input_hw = manifest.input_hw
+        self._encodings = {modality.name: modality.encoding for modality in manifest.modalities}
+        self._projectors: dict[str, EventProjector] = {}
+        self._calibration = calibration
+
+    @property
+    def camera(self) -> CameraModel | None:
+        """The camera at the size of its images, where known."""
+        return self._calibration.cameras.get('camera')
+
+    def set_camera(self, name: str, model: CameraModel) -> None:
+        """Learn the intrinsics of `camera` or `event`, as a CameraInfo brings them."""
+        known = self._calibration.cameras.get(name)
+        if known is not None and known.agrees_with(model):
+            return
+        cameras = self._calibration.cameras | {name: model}
+        self._calibration = replace(self._calibration, cameras=cameras)
+        self._projectors.clear()
+
+    def set_extrinsic(self, modality: str, camera_from_modality: np.ndarray) -> None:
+        """Learn where a sensor stands: (4, 4) float64, into the camera's optical frame."""
+        camera_from = self._calibration.camera_from | {modality: camera_from_modality}
+        self._calibration = replace(self._calibration, camera_from=camera_from)
+        self._projectors.clear()
+
+    def missing(self, modality: str) -> str | None:
+        """What the calibration lacks for this modality, in one line; None if it is complete."""
+        encoding = self._encodings[modality]
+        if isinstance(encoding, RgbEncoding):
+            return None
+        cameras = ('camera', 'event') if isinstance(encoding, EventEncoding) else ('camera',)
+        needs = [
+            f'intrinsics of {name}' for name in cameras if name not in self._calibration.cameras
+        ]
+        if modality not in self._calibration.camera_from:
+            needs.append(f'camera_from.{modality}')
+        if not needs:
+            return None
+        return (
+            f'{modality}: expected a calibration, got none for {" and ".join(needs)}; '
+            'publish CameraInfo and static transforms, or give a calibration file'
+        )
+
+    def raster(self, modality: str, data: Any) -> np.ndarray:
+        """The modality's raster.
+
+        Args:
+            modality: of the manifest.
+            data: (H, W, 3) uint8 image, Events of one window, or PointCloud of one sweep.
+
+        Returns:
+            (height, width, 3) of `input_hw`: uint8 for images and events, float32 for LiDAR.
+
+        Raises:
+            InputError: where the calibration does not suffice.
+        """
+        lack = self.missing(modality)
+        if lack:
+            raise InputError(lack)
+        encoding = self._encodings[modality]
+        if isinstance(encoding, EventEncoding):
+            return self._event_projector(modality, encoding).raster(data)
+        if isinstance(encoding, LidarEncoding):
+            camera = self._calibration.cameras['camera'].scaled_to(self._input_hw)
+            return lidar_raster(data, self._calibration.camera_from[modality], camera, encoding)
+        return camera_raster(data, self._input_hw)
+
+    def _event_projector(self, modality: str, encoding: EventEncoding) -> EventProjector:
+        if modality not in self._projectors:
+            cameras = self._calibration.cameras
+            self._projectors[modality] = EventProjector(
+                cameras['event'],
+                cameras['camera'].scaled_to(self._input_hw),
+                self._calibration.camera_from[modality],
+                encoding,
+            )
+        return self._projectors[modality]
