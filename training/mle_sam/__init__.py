@@ -1,0 +1,3 @@
+"""The MLE-SAM network: training, evaluation and export."""
+
+__version__ = '0.1.0'

@@ -1,0 +1,133 @@
+"""Checkpoints: tensors in safetensors, everything else as JSON in their metadata."""
+
+from dataclasses import dataclass
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.record import from_mapping, to_mapping
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import save_file
+import torch
+from torch import nn
+
+from mle_sam.config import Stage
+from mle_sam.model import MleSam
+from mle_sam.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A moment of a training run.
+
+    Attributes:
+        recipe: of the run.
+        stage: trunk or experts.
+        step: optimiser steps done.
+        model: state of the network.
+        optimizer: AdamW's state per parameter, `<parameter>/<quantity>`.
+    """
+
+    recipe: Recipe
+    stage: Stage
+    step: int
+    model: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint; the file is either the old one or the whole new one."""
+    tensors = {f'model/{name}': value for name, value in checkpoint.model.items()}
+    tensors |= {f'optimizer/{name}': value for name, value in checkpoint.optimizer.items()}
+    metadata = {
+        'recipe': json.dumps(to_mapping(checkpoint.recipe)),
+        'stage': checkpoint.stage,
+        'step': str(checkpoint.step),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    os.replace(partial, path)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: for a missing, damaged or foreign file.
+    """
+    try:
+        with safe_open(path, framework='pt') as file:
+            metadata: dict[str, Any] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        recipe = from_mapping(Recipe, json.loads(metadata['recipe']), f'{path}: recipe')
+        stage, step = metadata['stage'], int(metadata['step'])
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(
+            f'{path}: expected a checkpoint of mle-sam-training, got {reason}; train again'
+        ) from error
+    return Checkpoint(
+        recipe, stage, step, _under('model/', tensors), _under('optimizer/', tensors)
+    )
+
+
+def load_model(checkpoint: Checkpoint) -> MleSam:
+    """Rebuild the network of a checkpoint, ready for evaluation."""
+    model = MleSam(checkpoint.recipe.network_of(checkpoint.stage))
+    model.load_state_dict(checkpoint.model)
+    return model.eval()
+
+
+def start_experts(model: MleSam, trunk: dict[str, torch.Tensor]) -> None:
+    """Start the second stage from the first one's weights.
+
+    New are the experts, the input adapters (which copy the trunk's patch embedding) and the
+    routers, whose inputs are as many as the modalities. All else must be there.
+
+    Raises:
+        InputError: if the weights are not those of such a trunk.
+    """
+    known = {name: value for name, value in trunk.items() if not name.startswith('fusion.')}
+    result = model.load_state_dict(known, strict=False)
+    missing = [name for name in result.missing_keys if not _is_new(name)]
+    if missing or result.unexpected_keys:
+        raise InputError(
+            f'trunk: expected the weights of a {model.config.size} trunk, got '
+            f'{len(missing)} missing and {len(result.unexpected_keys)} unexpected; '
+            'train the trunk with this recipe'
+        )
+    model.image_encoder.copy_patch_embedding()
+
+
+def optimizer_state(
+    optimizer: torch.optim.AdamW, named: list[tuple[str, nn.Parameter]]
+) -> dict[str, torch.Tensor]:
+    """AdamW's state by parameter name."""
+    return {
+        f'{name}/{quantity}': value
+        for name, parameter in named
+        for quantity, value in optimizer.state[parameter].items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.AdamW,
+    named: list[tuple[str, nn.Parameter]],
+    state: dict[str, torch.Tensor],
+) -> None:
+    """Undo `optimizer_state`."""
+    parameters = dict(named)
+    for key, value in state.items():
+        name, quantity = key.rsplit('/', 1)
+        optimizer.state[parameters[name]][quantity] = value
+
+
+def _is_new(name: str) -> bool:
+    return '.experts.' in name or '.input_adapters.' in name or name.startswith('fusion.')
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,124 @@
+"""Every choice of the network, each with its origin: paper, public code, or ours.
+
+Paper: MLE-SAM, arXiv 2412.04220. Public code: the related repositories of the same group, and the
+`sam2` package. What neither settles is our own choice.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import ModalitySpec, SemanticClass
+
+
+@dataclass(frozen=True)
+class SizeConfig:
+    """Widths and depths of one size of the SAM 2 modules.
+
+    Attributes:
+        embed_dim: channels of stage 1; they double at each of the three later stages.
+        num_heads: attention heads of stage 1; they double likewise.
+        stages: blocks per stage.
+        global_blocks: blocks that attend to the whole frame; the others attend within windows.
+        window_spec: window side per stage, in tokens.
+        position_hw: size of the learnt position embedding before it is resized.
+        d_model: channels of the neck and of the mask decoder.
+        decoder_mlp: hidden width of the decoder's transformer.
+        decoder_heads: attention heads of the decoder's transformer.
+    """
+
+    embed_dim: int
+    num_heads: int
+    stages: tuple[int, int, int, int]
+    global_blocks: tuple[int, ...]
+    window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
+    position_hw: tuple[int, int] = (7, 7)
+    d_model: int = 256
+    decoder_mlp: int = 2048
+    decoder_heads: int = 8
+
+    @property
+    def feature_channels(self) -> tuple[int, int, int]:
+        """Channels of the three maps: at 1/4 (FFP), 1/8 (IFP) and 1/16 (SFM) of the input."""
+        return self.d_model // 8, self.d_model // 4, self.d_model
+
+
+# nano is ours, sized for CPUs; the others are the official SAM 2 ones, base_plus is the paper's.
+SIZES = {
+    'nano': SizeConfig(24, 1, (1, 1, 3, 1), (4,), d_model=128, decoder_mlp=512, decoder_heads=4),
+    'tiny': SizeConfig(96, 1, (1, 2, 7, 2), (5, 7, 9)),
+    'small': SizeConfig(96, 1, (1, 2, 11, 2), (7, 10, 13)),
+    'base_plus': SizeConfig(112, 2, (2, 3, 16, 3), (12, 16, 20), position_hw=(14, 14)),
+    'large': SizeConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), window_spec=(8, 4, 16, 8)),
+}
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """One network.
+
+    Attributes:
+        size: a key of `SIZES`.
+        input_hw: (height, width) of the rasters, multiples of 32; paper: (1024, 1024).
+        modalities: names, encodings and normalisation, in the order of the stacked features.
+        classes: index = class id.
+        lora_rank: rank of the updates of q and v, 0 for none; paper: 32.
+        lora_width: how many of the q and v channels are updated at the blocks that widen the
+            features: `input` as many as come in (public code), `output` all of them (ours).
+        input_adapters: each modality has its own trainable patch embedding that starts as the
+            trunk's (ours: metres and event counts do not look like colours); False in the paper.
+        router_k: modalities that the router keeps per level; the paper leaves it open, ours is 2.
+        combination: how average and weighted features join; `mean` keeps the scale that the
+            frozen transformer knows (ours), `sum` is the plain reading of the paper.
+        not_a_point_tokens: sparse prompt tokens; public code: 2, SAM 2's image predictor: 0.
+        auxiliary_width: width of the auxiliary head's perceptrons; public code: 32.
+        auxiliary_dropout: probability that a channel of it is dropped; public code: 0.1.
+    """
+
+    size: str
+    input_hw: tuple[int, int]
+    modalities: tuple[ModalitySpec, ...]
+    classes: tuple[SemanticClass, ...]
+    lora_rank: int = 32
+    lora_width: str = 'input'
+    input_adapters: bool = False
+    router_k: int = 2
+    combination: str = 'mean'
+    not_a_point_tokens: int = 2
+    auxiliary_width: int = 32
+    auxiliary_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        rules = (
+            ('size', self.size in SIZES, f'one of {", ".join(SIZES)}'),
+            ('input_hw', all(s > 0 and s % 32 == 0 for s in self.input_hw), 'multiples of 32'),
+            ('modalities', len(self.modalities) > 0, 'at least one modality'),
+            ('lora_rank', self.lora_rank >= 0, 'a rank of 0 or more'),
+            ('lora_width', self.lora_width in ('input', 'output'), 'input or output'),
+            ('router_k', self.router_k >= 1, 'at least 1'),
+            ('combination', self.combination in ('mean', 'sum'), 'mean or sum'),
+        )
+        for name, is_met, expected in rules:
+            if not is_met:
+                raise InputError(
+                    f'network.{name}: expected {expected}, got {getattr(self, name)}; '
+                    'correct the recipe'
+                )
+
+    @property
+    def widths(self) -> SizeConfig:
+        """The size that `size` names."""
+        return SIZES[self.size]
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """Names in the order of the stacked features."""
+        return tuple(modality.name for modality in self.modalities)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
+
+
+Stage = Literal['trunk', 'experts']

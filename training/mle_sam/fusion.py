@@ -1,0 +1,45 @@
+"""Joining the modalities' features: their average, and the router's weighted sum."""
+
+import torch
+from torch import nn
+
+from mle_sam.config import NetworkConfig
+from mle_sam.router import Router
+
+
+class Fusion(nn.Module):
+    """Fuses the modalities at each of the three pyramid levels, for any subset of them."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        num_modalities = len(config.modalities)
+        self.routers = nn.ModuleList(
+            Router(num_modalities, channels, config.router_k)
+            for channels in config.widths.feature_channels
+        )
+        self.scale = 0.5 if config.combination == 'mean' else 1.0
+
+    def forward(
+        self, levels: list[torch.Tensor], present_BM: torch.Tensor
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Fuse.
+
+        Args:
+            levels: per level (M, B, C, H, W); slots of absent modalities may hold anything.
+            present_BM: bool, at least one per row.
+
+        Returns:
+            The fused maps (B, C, H, W) by level, and the router's weights (B, levels, M).
+        """
+        fused, weights = [], []
+        # `where`, not a product: what an absent slot holds may be NaN.
+        present_MB111 = present_BM.t()[:, :, None, None, None]
+        share_BM = present_BM.float() / present_BM.sum(1, keepdim=True)
+        for router, features_MBCHW in zip(self.routers, levels, strict=True):
+            clean_MBCHW = torch.where(present_MB111, features_MBCHW, 0.0)
+            weights_BM = router(clean_MBCHW, present_BM)
+            # The average and the weighted sum are both linear: one pass over the maps does both.
+            joint_BM = self.scale * (share_BM + weights_BM)
+            fused.append((joint_BM.t()[:, :, None, None, None] * clean_MBCHW).sum(0))
+            weights.append(weights_BM)
+        return fused, torch.stack(weights, 1)
