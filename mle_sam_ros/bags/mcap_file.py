@@ -1,0 +1,113 @@
+"""One MCAP file, complete and indexed, as a source of serialised messages."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from mcap.reader import make_reader
+from mcap.records import Schema
+from mcap.summary import Summary
+from mle_sam_ros.core.errors import InputError
+
+_MAGIC = b'\x89MCAP0\r\n'
+
+
+class McapFile:
+    """Serialised messages in order of log time, in memory bounded by a few chunks.
+
+    Attributes:
+        topics: name to (type, definition encoding, definition text).
+        num_messages: in the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file and read its summary.
+
+        Raises:
+            InputError: for a file that is no MCAP, was cut short, or holds no ROS 2 messages.
+        """
+        self._path = path
+        self._stream = path.open('rb')
+        try:
+            _check_ends(self._stream, path)
+            self._reader = make_reader(self._stream, validate_crcs=True)
+            summary = self._summary()
+            self.topics = _topics(summary, path)
+        except BaseException:
+            self._stream.close()
+            raise
+        self.num_messages = summary.statistics.message_count if summary.statistics else 0
+
+    def raw(self, topics: Collection[str]) -> Iterator[tuple[int, str, bytes]]:
+        """(log_time_ns, topic, cdr) of these topics.
+
+        Raises:
+            InputError: where the file turns out to be damaged.
+        """
+        iterator = self._reader.iter_messages(topics=topics)
+        while True:
+            # A damaged file makes the library raise whatever it trips over.
+            try:
+                item = next(iterator, None)
+            except Exception as error:
+                raise InputError(
+                    f'{self._path}: expected whole chunks of messages, got '
+                    f'{type(error).__name__}: {str(error)!r}; the file is damaged, copy it again'
+                ) from None
+            if item is None:
+                return
+            _, channel, message = item
+            yield message.log_time, channel.topic, message.data
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+    def _summary(self) -> Summary:
+        try:
+            summary = self._reader.get_summary()
+        except Exception as error:
+            raise InputError(
+                f'{self._path}: expected a summary at the end of the file, got '
+                f'{type(error).__name__}: {str(error)!r}; the file is damaged, copy it again or '
+                'run "mcap recover"'
+            ) from None
+        if summary is None:
+            raise InputError(
+                f'{self._path}: expected an MCAP file with a summary, got none; '
+                'run "mcap recover" to index it'
+            )
+        return summary
+
+
+def _check_ends(stream: BinaryIO, path: Path) -> None:
+    start = stream.read(len(_MAGIC))
+    if start != _MAGIC:
+        got = f'bytes {start!r}' if start else 'an empty file'
+        raise InputError(f'{path}: expected an MCAP file, got {got}; give a ROS 2 recording')
+    num_bytes = stream.seek(0, 2)
+    stream.seek(max(num_bytes - len(_MAGIC), len(_MAGIC)))
+    if stream.read() != _MAGIC:
+        raise InputError(
+            f'{path}: expected a complete MCAP file, got one cut short after {num_bytes} bytes; '
+            'copy it again or run "mcap recover" to save what there is'
+        )
+    stream.seek(0)
+
+
+def _topics(summary: Summary, path: Path) -> dict[str, tuple[str, str, str]]:
+    channels = list(summary.channels.values())
+    ros = [channel for channel in channels if channel.message_encoding == 'cdr']
+    if not ros:
+        encodings = sorted({channel.message_encoding for channel in channels})
+        raise InputError(
+            f'{path}: expected ROS 2 messages (encoding cdr), got '
+            f'{", ".join(encodings) or "no topics at all"}; record it with ROS 2'
+        )
+    nameless = Schema(id=0, name='', encoding='', data=b'')
+    topics = {}
+    for channel in ros:
+        schema = summary.schemas.get(channel.schema_id, nameless)
+        text = schema.data.decode('utf-8', errors='replace')
+        topics[channel.topic] = (schema.name, schema.encoding, text)
+    return topics

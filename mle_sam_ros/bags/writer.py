@@ -1,0 +1,116 @@
+"""Writing recordings: MCAP as rosbag2 has it."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from mcap.writer import CompressionType, Writer
+from mle_sam_ros.bags.typestore import typestore
+from mle_sam_ros.core.errors import InputError
+
+
+class BagWriter:
+    """Writes one `.mcap` file, whole or not at all.
+
+    Messages go to a temporary file beside the target. `close` gives it its name; leaving the
+    `with` block by an exception, or `discard`, removes it. Identical calls give identical bytes.
+
+    ```python
+    with BagWriter('drive.mcap') as bag:
+        bag.write('/camera/image', messages.image(pixels, 'rgb8', stamp_ns, frame), log_time_ns)
+    ```
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        """Open the temporary file.
+
+        Raises:
+            InputError: for a name that does not end in .mcap, or a directory that is not there.
+        """
+        self.path = Path(path)
+        if self.path.suffix != '.mcap' or self.path.is_dir():
+            raise InputError(
+                f'{self.path}: expected the name of a .mcap file to write, got another; rename it'
+            )
+        if not self.path.parent.is_dir():
+            raise InputError(
+                f'{self.path}: expected an existing directory, got {self.path.parent}; make it'
+            )
+        self._temporary = self.path.with_name(f'.{self.path.stem}-{os.getpid()}.part')
+        self._stream = self._temporary.open('wb')
+        self._writer = Writer(self._stream, compression=CompressionType.ZSTD)
+        # The default would name the version of the library, and bytes would change with it.
+        self._writer.start(profile='ros2', library='mle_sam_ros')
+        self._schema_ids: dict[str, int] = {}
+        self._channel_ids: dict[str, tuple[int, str]] = {}
+
+    def write(self, topic: str, message: Any, log_time_ns: int) -> None:
+        """Append a message of `bags.messages` or of a reader."""
+        name = message.__msgtype__
+        self.write_raw(topic, name, typestore().serialize_cdr(message, name), log_time_ns)
+
+    def write_raw(
+        self, topic: str, message_type: str, cdr: bytes | memoryview, log_time_ns: int
+    ) -> None:
+        """Append a serialised message.
+
+        Args:
+            topic: its name.
+            message_type: `package/msg/Type`, known to the typestore.
+            cdr: with the encapsulation header, as rclpy and rosbags give it.
+            log_time_ns: when it arrived.
+
+        Raises:
+            InputError: for an unknown type, or a second type on the same topic.
+        """
+        if topic not in self._channel_ids:
+            schema_id = self._schema_id(message_type)
+            channel_id = self._writer.register_channel(topic, 'cdr', schema_id)
+            self._channel_ids[topic] = (channel_id, message_type)
+        channel_id, first_type = self._channel_ids[topic]
+        if message_type != first_type:
+            raise InputError(
+                f'{self.path}: expected {first_type} on {topic}, got {message_type}; '
+                'write one type per topic'
+            )
+        self._writer.add_message(channel_id, log_time_ns, bytes(cdr), publish_time=log_time_ns)
+
+    def close(self) -> None:
+        """Complete the file and give it its name, replacing an older one."""
+        self._writer.finish()
+        self._stream.close()
+        self._temporary.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove what was written so far."""
+        self._stream.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> 'BagWriter':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+    def _schema_id(self, message_type: str) -> int:
+        if message_type not in self._schema_ids:
+            store = typestore()
+            if message_type not in store.types:
+                raise InputError(
+                    f'{self.path}: expected a message type of ROS 2 or EventPacket, got '
+                    f'{message_type}; leave its topic out'
+                )
+            definition, _ = store.generate_msgdef(message_type, ros_version=2)
+            self._schema_ids[message_type] = self._writer.register_schema(
+                message_type, 'ros2msg', definition.encode()
+            )
+        return self._schema_ids[message_type]
