@@ -13,9 +13,15 @@ def files_of(folder: str) -> list[tuple[str, list[str]]]:
 
 
 MESSAGES = [
-    'builtin-interfaces', 'diagnostic-msgs', 'geometry-msgs', 'lifecycle-msgs', 'nav-msgs',
-    'rosgraph-msgs', 'sensor-msgs', 'std-msgs',
-]  # fmt: skip
+    'builtin-interfaces',
+    'diagnostic-msgs',
+    'geometry-msgs',
+    'lifecycle-msgs',
+    'nav-msgs',
+    'rosgraph-msgs',
+    'sensor-msgs',
+    'std-msgs',
+]
 # The core message packages (builtin, lifecycle, rosgraph) carry the version of rcl_interfaces.
 INTERFACES = {'builtin-interfaces', 'lifecycle-msgs', 'rosgraph-msgs'}
 
@@ -44,15 +50,24 @@ setup(
         *files_of('engines'),
     ],
     install_requires=[
-        'setuptools', 'jinja2', 'mcap', 'numba', 'numpy', 'onnxruntime', 'opencv-python-headless',
-        'pyyaml', 'rosbags', 'tqdm', 'zstandard',
-    ],  # fmt: skip
+        'jinja2',
+        'mcap',
+        'numba',
+        'numpy',
+        'onnxruntime',
+        'opencv-python-headless',
+        'pyyaml',
+        'rosbags',
+        'setuptools',
+        'tqdm',
+        'zstandard',
+    ],
     extras_require={
         'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
         'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
         'simulation': ['open3d'],
         'openvino': ['openvino'],
-        'test': ['hypothesis', 'mypy', 'pre-commit', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
+        'test': ['hypothesis', 'mypy', 'onnx', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
     },
     entry_points={
         'console_scripts': [

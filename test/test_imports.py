@@ -18,16 +18,7 @@ ALLOWED = {
     'simulation': {'bags', 'core'},
     'training': {'core', 'runtime', 'simulation'},
 }
-FORBIDDEN_IN_CORE = {
-    'rclpy',
-    'torch',
-    'onnxruntime',
-    'openvino',
-    'rosbags',
-    'mcap',
-    'yaml',
-    'time',
-}
+FORBIDDEN_IN_CORE = {*'rclpy torch onnxruntime openvino rosbags mcap yaml time'.split()}
 
 
 def imports_of(path: Path) -> set[str]:

@@ -55,5 +55,5 @@ def test_refuses(changes, message):
 def test_refuses_unknown_datatype():
     message = sweep(columns={'w': (FLOAT64, 12, X)})
     message.fields[3].datatype = 9
-    with pytest.raises(InputError, match="datatype from 1 to 8 .* got 9 x 1 for 'w'"):
+    with pytest.raises(InputError, match=r"datatype from 1 to 8 .* got 9 x 1 for 'w'"):
         decode_cloud(message, 'lidar/points')

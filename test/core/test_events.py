@@ -19,7 +19,7 @@ EVENTS = st.lists(
 def packet(words, encoding, **changes):
     message = SimpleNamespace(
         header=messages.header(BASE_NS), height=260, width=346, seq=0, time_base=BASE_NS,
-        encoding=encoding, is_bigendian=False, events=b''.join(w.to_bytes(8, 'little') for w in words),
+        encoding=encoding, is_bigendian=False, events=np.array(words, '<u8').tobytes(),
     )  # fmt: skip
     vars(message).update(changes)
     return message

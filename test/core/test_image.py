@@ -27,7 +27,7 @@ def test_decodes(encoding, pixels, expected, padding):
 def test_decodes_labels():
     message = messages.image(RGB[:, :, 0].copy(), 'mono8')
     np.testing.assert_array_equal(decode_label_image(message, 'labels'), RGB[:, :, 0])
-    with pytest.raises(InputError, match="labels: expected encoding mono8.*got 'rgb8'"):
+    with pytest.raises(InputError, match=r"labels: expected encoding mono8.*got 'rgb8'"):
         decode_label_image(messages.image(RGB), 'labels')
 
 
