@@ -11,12 +11,12 @@ class Alignment:
     """One entry per stream.
 
     Attributes:
-        camera: sets the pace.
+        camera: sets the pace; a camera that was never heard is stood in for at 10 Hz.
         event: its window always comes from the manifest, as the network was trained with it.
         lidar: the offset leads to the middle of a 10 Hz sweep that is stamped at its start.
     """
 
-    camera: CameraStream = CameraStream()
+    camera: CameraStream = CameraStream(default_period_ns=100 * MILLISECOND)
     event: WindowStream = WindowStream('event')
     lidar: NearestStream = NearestStream('lidar', offset_ns=50 * MILLISECOND)
 
