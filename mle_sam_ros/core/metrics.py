@@ -1,0 +1,162 @@
+"""How good label maps are: intersection over union, and how honest their confidence is.
+
+In ground truth 255 means unknown: those pixels do not count. In a prediction 255 means no class,
+which is wrong wherever the truth is known.
+"""
+
+from typing import Literal
+
+import cv2
+from mle_sam_ros.core.errors import InputError
+import numpy as np
+
+NO_CLASS = 255
+
+
+class ConfusionMatrix:
+    """One matrix over all pixels of all frames, so that large and small frames weigh as they are.
+
+    Attributes:
+        counts: (K, K + 1) int64, pixels by true class and predicted class; last column: no class.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        """Start empty, for class ids below `num_classes`, 1 to 255."""
+        self.counts = np.zeros((num_classes, num_classes + 1), np.int64)
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return self.counts.shape[0]
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """Count the pixels of a frame.
+
+        Args:
+            truth: (H, W) uint8 class ids, 255 where unknown.
+            prediction: (H, W) uint8 class ids, 255 for no class.
+
+        Raises:
+            InputError: for unequal sizes, or ids that are neither classes nor 255.
+        """
+        _check_pair('truth and prediction', truth, prediction)
+        joint = _joint_histogram(truth, prediction)
+        _check_ids('truth', joint.sum(axis=1), self.num_classes)
+        _check_ids('prediction', joint.sum(axis=0), self.num_classes)
+        self.counts += np.delete(joint[: self.num_classes], _strangers(self.num_classes), axis=1)
+
+    def __add__(self, other: 'ConfusionMatrix') -> 'ConfusionMatrix':
+        """The matrix of both sets of frames."""
+        if other.num_classes != self.num_classes:
+            raise InputError(
+                f'confusion matrix: expected {self.num_classes} classes, got {other.num_classes}; '
+                'add matrices of one class list'
+            )
+        total = ConfusionMatrix(self.num_classes)
+        total.counts = self.counts + other.counts
+        return total
+
+    def iou(self) -> np.ndarray:
+        """(K,) float64 intersection over union; NaN where neither side has the class."""
+        classes = self.counts[:, :-1]
+        hits = np.diagonal(classes)
+        union = self.counts.sum(axis=1) + classes.sum(axis=0) - hits
+        return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
+
+    def miou(self, absent: Literal['skip', 'zero'] = 'skip') -> float:
+        """Mean IoU.
+
+        Args:
+            absent: what becomes of classes in neither truth nor prediction: left out, or taken as
+                0 as DELIVER's public evaluation does.
+
+        Returns:
+            0 to 1; NaN where `skip` leaves nothing.
+        """
+        iou = self.iou()
+        if absent == 'zero':
+            return float(np.nan_to_num(iou).mean())
+        present = iou[~np.isnan(iou)]
+        return float(present.mean()) if len(present) else float('nan')
+
+    def accuracy(self) -> float:
+        """Part of the known pixels that is right; NaN without any."""
+        total = int(self.counts.sum())
+        return int(np.trace(self.counts)) / total if total else float('nan')
+
+
+class CalibrationError:
+    """Expected calibration error: how far confidence is from the rate of being right.
+
+    Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
+
+    Attributes:
+        num_right: (256,) int64 known pixels that are right, by confidence.
+        num_all: (256,) int64 known pixels, by confidence.
+    """
+
+    def __init__(self) -> None:
+        self.num_right = np.zeros(256, np.int64)
+        self.num_all = np.zeros(256, np.int64)
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray, confidence: np.ndarray) -> None:
+        """Count the pixels of a frame.
+
+        Args:
+            truth: (H, W) uint8 class ids, 255 where unknown.
+            prediction: (H, W) uint8 class ids, 255 for no class.
+            confidence: (H, W) uint8, 255 times the probability of the predicted class.
+
+        Raises:
+            InputError: for unequal sizes.
+        """
+        _check_pair('truth and prediction', truth, prediction)
+        _check_pair('truth and confidence', truth, confidence)
+        is_known = truth != NO_CLASS
+        verdict = (is_known & (truth == prediction)).astype(np.uint8) + is_known
+        _, num_wrong, num_right = _joint_histogram(verdict, confidence)[:3]
+        self.num_right += num_right
+        self.num_all += num_wrong + num_right
+
+    def value(self, num_bins: int = 15) -> float:
+        """The error over equal bins of confidence, 0 (honest) to 1; NaN without pixels."""
+        total = int(self.num_all.sum())
+        if total == 0:
+            return float('nan')
+        confidence = np.arange(256)
+        bins = confidence * num_bins // 256
+        surplus = np.bincount(bins, self.num_all * confidence / 255 - self.num_right)
+        return float(np.abs(surplus).sum() / total)
+
+
+def _joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(256, 256) int64: how often each pair of values meets in two uint8 images."""
+    # OpenCV counts in float32, exact up to 2^24 pixels: far more than a camera has.
+    pair = [np.ascontiguousarray(first), np.ascontiguousarray(second)]
+    return cv2.calcHist(pair, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+
+
+def _strangers(num_classes: int) -> slice:
+    """Ids that are neither a class nor 255."""
+    return slice(num_classes, NO_CLASS)
+
+
+def _check_pair(names: str, first: np.ndarray, second: np.ndarray) -> None:
+    if (
+        first.shape != second.shape
+        or first.ndim != 2
+        or {first.dtype, second.dtype} != {np.dtype(np.uint8)}
+    ):
+        raise InputError(
+            f'{names}: expected two (H, W) uint8 images of one size, got {first.shape} '
+            f'{first.dtype} and {second.shape} {second.dtype}; resize or convert one'
+        )
+
+
+def _check_ids(name: str, histogram: np.ndarray, num_classes: int) -> None:
+    strangers = np.flatnonzero(histogram[_strangers(num_classes)]) + num_classes
+    if len(strangers):
+        raise InputError(
+            f'{name}: expected class ids below {num_classes}, or 255, got {strangers[0]}; '
+            'use the label ids of the class list'
+        )
