@@ -1,0 +1,46 @@
+"""`mle-sam check-bundle`: is a bundle whole, and does it answer here as when it was exported?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
+from mle_sam_ros.runtime.engine import load_engine
+from mle_sam_ros.runtime.golden import read_golden
+from mle_sam_ros.runtime.proof import prove
+
+
+def check_bundle(
+    directory: Path | str, backend: str = 'auto', threads: int | None = None
+) -> Iterator[str]:
+    """Check a bundle step by step.
+
+    Args:
+        directory: the bundle.
+        backend: as in `open_engine`.
+        threads: as in `open_engine`.
+
+    Yields:
+        one line per thing that was found right, as soon as it is known.
+
+    Raises:
+        InputError: for the first thing that is wrong.
+    """
+    bundle = Bundle.open(directory)
+    manifest = bundle.manifest
+    height, width = manifest.input_hw
+    yield (
+        f'manifest: {manifest.model} {manifest.revision[:12]}, {height} x {width}, '
+        f'{", ".join(manifest.modality_names)}, {len(manifest.classes)} classes'
+    )
+    bundle.verify_hashes()
+    num_bytes = sum(bundle.path(name).stat().st_size for name in manifest.files)
+    yield f'hashes: {len(manifest.files)} files, {num_bytes / 1e6:.1f} MB, as in the manifest'
+    engine = load_engine(bundle, backend, threads)
+    yield f'graphs: names, shapes and dtypes as they must be ({engine.description})'
+    golden = read_golden(bundle.path(GOLDEN_NAME), manifest)
+    for proof in prove(engine, golden, f'{bundle.directory} with {engine.description}'):
+        yield (
+            f'golden {"+".join(proof.present)}: same class at {proof.agreement:.4%} of pixels, '
+            f'confidence within {proof.confidence_error:g} of 255, '
+            f'router within {proof.router_error:.1e}'
+        )

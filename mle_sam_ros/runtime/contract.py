@@ -1,0 +1,125 @@
+"""What the graphs of a bundle take and give: names, shapes and dtypes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+import os
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import Manifest
+import numpy as np
+
+NUM_LEVELS = 3
+_STRIDES = (4, 8, 16)
+
+# Shape and numpy dtype name by tensor name.
+Signature = Mapping[str, tuple[tuple[int, ...], str]]
+FEATURE_NAMES = tuple(f'features_{level}' for level in range(NUM_LEVELS))
+
+
+@dataclass(frozen=True)
+class RasterSpec:
+    """Shape (H, W, 3) and numpy dtype of a modality's raster."""
+
+    shape: tuple[int, int, int]
+    dtype: str
+
+
+def check_encoder(
+    inputs: Signature, outputs: Signature, manifest: Manifest, source: str
+) -> tuple[RasterSpec, list[tuple[int, ...]]]:
+    """Check an encoder's graph.
+
+    Args:
+        inputs: of the graph.
+        outputs: of the graph.
+        manifest: of its bundle.
+        source: the graph's path, for error messages.
+
+    Returns:
+        what raster it takes, and the shape of each level's features without the batch.
+
+    Raises:
+        InputError: for another set of tensors, or a wrong shape or dtype.
+    """
+    height, width = manifest.input_hw
+    dtype = inputs['raster'][1] if 'raster' in inputs else 'uint8'
+    dtype = dtype if dtype in ('uint8', 'float32') else 'uint8'
+    _check(inputs, {'raster': ((1, height, width, 3), dtype)}, f'{source}: inputs')
+    expected = {}
+    for name, stride in zip(FEATURE_NAMES, _STRIDES, strict=True):
+        shape = outputs[name][0] if name in outputs else ()
+        channels = shape[1] if len(shape) == 4 else 1
+        expected[name] = ((1, channels, height // stride, width // stride), 'float32')
+    _check(outputs, expected, f'{source}: outputs')
+    return RasterSpec((height, width, 3), dtype), [outputs[name][0][1:] for name in FEATURE_NAMES]
+
+
+def check_fuse_decode(
+    inputs: Signature,
+    outputs: Signature,
+    manifest: Manifest,
+    feature_shapes: list[tuple[int, ...]],
+    source: str,
+) -> None:
+    """Check the graph behind the encoders; arguments and errors as `check_encoder`."""
+    num_modalities = len(manifest.modalities)
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        name: ((num_modalities, *shape), 'float32')
+        for name, shape in zip(FEATURE_NAMES, feature_shapes, strict=True)
+    }
+    _check(inputs, {**expected, 'present': ((num_modalities,), 'bool')}, f'{source}: inputs')
+    router_shape = (manifest.router.levels, num_modalities)
+    expected = {
+        'label_map': (manifest.input_hw, 'uint8'),
+        'confidence': (manifest.input_hw, 'uint8'),
+        'router_weights': (router_shape, 'float32'),
+    }
+    _check(outputs, expected, f'{source}: outputs')
+
+
+def check_request(
+    rasters: Mapping[str, np.ndarray],
+    present: Collection[str],
+    specs: Mapping[str, RasterSpec],
+) -> None:
+    """Check what an engine is asked to run.
+
+    Raises:
+        InputError: for nothing present, an unknown modality, or a raster that is missing or has
+            the wrong shape or dtype.
+    """
+    unknown = sorted(set(present) - set(specs))
+    if unknown or not present:
+        raise InputError(
+            f'engine: expected some of the modalities {", ".join(specs)}, got '
+            f'{", ".join(unknown) or "none"}; use a bundle for these sensors'
+        )
+    for name in present:
+        raster, spec = rasters.get(name), specs[name]
+        if raster is None or raster.shape != spec.shape or raster.dtype != spec.dtype:
+            got = 'none' if raster is None else f'{raster.shape} {raster.dtype}'
+            raise InputError(
+                f'engine: expected a {name} raster {spec.shape} {spec.dtype}, got {got}; '
+                "make it with the manifest's encoding"
+            )
+
+
+def available_threads() -> int:
+    """Number of processors that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check(got: Signature, expected: Signature, where: str) -> None:
+    if dict(got) != dict(expected):
+        raise InputError(
+            f'{where}: expected {_describe(expected)}, got {_describe(got)}; '
+            'export the bundle again with this release'
+        )
+
+
+def _describe(signature: Signature) -> str:
+    return ', '.join(
+        f'{name} {"x".join(map(str, shape))} {dtype}' for name, (shape, dtype) in signature.items()
+    )

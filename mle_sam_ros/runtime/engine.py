@@ -1,0 +1,80 @@
+"""Opening a bundle: nothing runs that was not verified and proven on this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.inference import Engine
+from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
+from mle_sam_ros.runtime.contract import available_threads
+from mle_sam_ros.runtime.golden import read_golden
+from mle_sam_ros.runtime.proof import prove
+
+BACKENDS = ('onnx', 'openvino')
+DEFAULT_BACKEND = 'onnx'
+
+
+class DescribedEngine(Engine, Protocol):
+    """An engine that says what it is."""
+
+    description: str
+
+
+def open_engine(
+    bundle: Bundle | Path | str, backend: str = 'auto', threads: int | None = None
+) -> DescribedEngine:
+    """Verify a bundle, load it, and prove that it answers as exported, for every subset.
+
+    Args:
+        bundle: to run.
+        backend: one of `BACKENDS`; `auto` takes the faster on the shipped bundle.
+        threads: that share the work of one graph; None takes every processor there is.
+
+    Raises:
+        InputError: for a damaged bundle, an unknown backend, one that is not installed, or an
+            engine that answers something else than the golden outputs.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    bundle.verify_hashes()
+    engine = load_engine(bundle, backend, threads)
+    golden = read_golden(bundle.path(GOLDEN_NAME), bundle.manifest)
+    prove(engine, golden, f'{bundle.directory} with {engine.description}')
+    return engine
+
+
+def load_engine(
+    bundle: Bundle, backend: str = 'auto', threads: int | None = None
+) -> DescribedEngine:
+    """Load a bundle without any proof: for those who then compare or measure it.
+
+    Raises:
+        InputError: for an unknown backend, one that is not installed, or a graph that cannot be
+            loaded.
+    """
+    name = DEFAULT_BACKEND if backend == 'auto' else backend
+    if name not in BACKENDS:
+        raise InputError(
+            f'backend: expected auto, {", ".join(BACKENDS)}, got {backend!r}; choose one of these'
+        )
+    threads = available_threads() if threads is None else threads
+    if threads < 1:
+        raise InputError(f'threads: expected at least 1, got {threads}; choose a positive number')
+    return _engine_type(name)(bundle, threads)
+
+
+def _engine_type(name: str) -> Callable[[Bundle, int], DescribedEngine]:
+    # Imported here: each backend is optional, and slow to import.
+    try:
+        if name == 'onnx':
+            from mle_sam_ros.runtime.onnx_engine import OnnxEngine
+
+            return OnnxEngine
+        from mle_sam_ros.runtime.openvino_engine import OpenvinoEngine
+
+        return OpenvinoEngine
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f'backend: expected the package {error.name} for {name}, got none; '
+            f'install it with pip or choose another backend'
+        ) from None
