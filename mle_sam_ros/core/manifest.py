@@ -126,6 +126,11 @@ class Manifest:
         """Names in the order of the class ids."""
         return tuple(item.name for item in self.classes)
 
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """Colours in the order of the class ids: red, green, blue."""
+        return tuple(item.colour for item in self.classes)
+
     def to_mapping(self) -> dict[str, Any]:
         """The content of `manifest.json`."""
         return to_mapping(self)

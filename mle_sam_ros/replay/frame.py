@@ -1,5 +1,6 @@
 """What is scored, drawn and reported: one mask with everything around it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,9 @@ class Frame:
         confidence: (H, W) uint8, 255 times the probability of the class chosen.
         present: the modalities that the mask was made from.
         router_weights: (levels, M) float32, modalities in the manifest's order.
-        timings_ms: milliseconds by stage.
+        latency_ms: from what the run took as the start (replay: the sensor set was complete; node:
+            the camera's stamp) to the finished mask.
+        timings_ms: milliseconds by stage; `stage/part` is a part of a stage.
         truth: (H, W) uint8 class ids of the ground truth, 255 where unknown; None without any.
         image: (H, W, 3) uint8 camera image; None while the camera is absent.
         rasters: modality to its (h, w, 3) raster at the network's size, only those present.
@@ -26,7 +29,8 @@ class Frame:
     confidence: np.ndarray
     present: frozenset[str]
     router_weights: np.ndarray
-    timings_ms: dict[str, float]
+    latency_ms: float
+    timings_ms: Mapping[str, float]
     truth: np.ndarray | None = None
     image: np.ndarray | None = None
-    rasters: dict[str, np.ndarray] = field(default_factory=dict)
+    rasters: Mapping[str, np.ndarray] = field(default_factory=dict)

@@ -12,7 +12,7 @@ Colour = tuple[int, int, int]
 
 
 class Sheet:
-    """An RGB image that is filled piece by piece; positions are pixels (x, y) from the top left."""
+    """An RGB image to fill piece by piece; positions are pixels (x, y) from the top left."""
 
     def __init__(self, size_hw: tuple[int, int], paper: Colour = PAPER) -> None:
         self._image = Image.new('RGB', size_hw[::-1], paper)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest, ModalitySpec
+from mle_sam_ros.core.outputs import colour_label_map, overlay
 from mle_sam_ros.replay.frame import Frame
 import numpy as np
 
@@ -23,17 +24,19 @@ def camera_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
 
 def mask_tile(frame: Frame, manifest: Manifest, tile_hw: tuple[int, int]) -> np.ndarray:
     """The mask over the camera image, (h, w, 3) uint8; the mask alone where there is no image."""
-    colours = _resized(colour(frame.label_map, manifest), tile_hw, cv2.INTER_NEAREST)
     if frame.image is None:
-        return colours
-    return cv2.addWeighted(colours, 0.62, camera_tile(frame, tile_hw), 0.38, 0)
+        picture = colour_label_map(frame.label_map, manifest.palette)
+    else:
+        picture = overlay(frame.image, frame.label_map, manifest.palette, opacity=0.62)
+    return _resized(picture, tile_hw, cv2.INTER_LINEAR)
 
 
 def truth_tile(frame: Frame, manifest: Manifest, tile_hw: tuple[int, int]) -> np.ndarray:
     """The ground truth in the palette, (h, w, 3) uint8; dark where there is none."""
     if frame.truth is None:
         return blank_tile(tile_hw)
-    return _resized(colour(frame.truth, manifest), tile_hw, cv2.INTER_NEAREST)
+    picture = colour_label_map(frame.truth, manifest.palette)
+    return _resized(picture, tile_hw, cv2.INTER_NEAREST)
 
 
 def raster_tile(frame: Frame, modality: ModalitySpec, tile_hw: tuple[int, int]) -> np.ndarray:
@@ -67,13 +70,6 @@ def lidar_picture(raster: np.ndarray) -> np.ndarray:
     picture = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[:, :, ::-1].copy()
     picture[range_m <= 0] = BACKGROUND
     return picture
-
-
-def colour(label_map: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """(H, W, 3) uint8 colours of the classes; black where there is no class."""
-    palette = np.zeros((256, 3), np.uint8)
-    palette[: len(manifest.classes)] = [item.colour for item in manifest.classes]
-    return palette[label_map]
 
 
 def blank_tile(tile_hw: tuple[int, int]) -> np.ndarray:
