@@ -1,4 +1,4 @@
-"""The classes of the simulated town, in the order of their ids, and the colours to show them in."""
+"""The classes of the simulated town in the order of their ids, and colours to show them in."""
 
 ROAD, ROAD_LINE, SIDEWALK, TERRAIN, BUILDING, VEGETATION, POLE, SIGN, VEHICLE, PEDESTRIAN, SKY = (
     range(11)

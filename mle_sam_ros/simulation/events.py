@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.events import Events
-from numba import njit
-import numpy as np
-
 from mle_sam_ros.simulation.conditions import Condition
 from mle_sam_ros.simulation.failures import Failure
-from mle_sam_ros.simulation.scene import Scene
+from mle_sam_ros.simulation.scene import Scene, turned
 from mle_sam_ros.simulation.shading import shade
+from numba import njit
+import numpy as np
 
 THRESHOLD = 0.22
 THRESHOLD_SPREAD = 0.025
@@ -26,12 +25,14 @@ class EventCamera:
     def __init__(self, model: CameraModel):
         self.model = model
         rays = model.rays().reshape(-1, 3)
-        self._rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        self._rays = np.float32(rays / np.linalg.norm(rays, axis=1, keepdims=True))
         self._pixel_rad = 1.0 / model.matrix[0, 0]
 
     def cast(self, scene: Scene, world_from_event: np.ndarray):
         """The hits of one ray per pixel, row by row."""
-        return scene.cast(world_from_event[:3, 3], self._rays @ world_from_event[:3, :3].T)
+        return scene.cast(
+            world_from_event[:3, 3], turned(self._rays, world_from_event[:3, :3].copy())
+        )
 
     def log_intensity(self, scene: Scene, hits, condition: Condition) -> np.ndarray:
         """(H, W) float32 natural logarithm of what the pixels receive, plus dark current."""
@@ -54,8 +55,8 @@ class EventSensor:
         shape = log_intensity.shape
         spread = THRESHOLD_SPREAD * rng.standard_normal((2, *shape), np.float32)
         self._thresholds = np.maximum(np.float32(THRESHOLD) + spread, np.float32(0.1))
-        start = (rng.random(shape, np.float32) * 2 - 1) * np.float32(THRESHOLD)
-        self._level = log_intensity + start
+        up, down = self._thresholds
+        self._level = log_intensity - up + rng.random(shape, np.float32) * (up + down)
         self._before = log_intensity
         self._stamp_ns = stamp_ns
         self._block_px = failure.event_block_px
@@ -74,9 +75,7 @@ class EventSensor:
         # Whole microseconds, as the sensor's clock counts; never at the last stamp itself.
         t_us = np.ceil(part * (step_ns / 1000)).clip(1).astype(np.int64)
         order = np.argsort(t_us, kind='stable')
-        events = Events(
-            x[order], y[order], self._stamp_ns + t_us[order] * 1000, polarity[order]
-        )
+        events = Events(x[order], y[order], self._stamp_ns + t_us[order] * 1000, polarity[order])
         self._before, self._stamp_ns = log_intensity, stamp_ns
         return events
 

@@ -44,9 +44,9 @@ class Failure:
 
     @property
     def exposure_factor(self) -> float:
-        """By what the camera's exposure is wrong: 6 to 20 times too long, 12 to 60 too short."""
+        """By what the camera's exposure is wrong: 15 to 50 times too long, 12 to 60 too short."""
         if self.name == 'over_exposure':
-            return 6.0 * (20 / 6) ** self.severity
+            return 15.0 * (50 / 15) ** self.severity
         if self.name == 'under_exposure':
             return 1 / (12.0 * 5.0**self.severity)
         return 1.0

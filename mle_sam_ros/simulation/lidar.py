@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mle_sam_ros.core.cloud import PointCloud
-import numpy as np
-
 from mle_sam_ros.simulation.conditions import Condition
 from mle_sam_ros.simulation.failures import Failure
 from mle_sam_ros.simulation.rig import LidarModel
 from mle_sam_ros.simulation.scene import Scene
+import numpy as np
 
 NUM_SLICES = 4
 RANGE_NOISE_M = 0.02
@@ -44,6 +43,7 @@ def cast_sweep(
     start_ns: int,
     scene_at: Callable[[int], Scene],
     world_from_lidar: Callable[[int], np.ndarray],
+    half_view_rad: float = np.pi,
 ) -> Sweep:
     """Cast one revolution; the vehicle moves all the while, the traffic in four steps.
 
@@ -52,12 +52,18 @@ def cast_sweep(
         start_ns: when the first column is measured.
         scene_at: the town at a time in nanoseconds.
         world_from_lidar: pose (4, 4) at a time in nanoseconds.
+        half_view_rad: leave out the columns that look farther aside from straight ahead.
     """
     directions, offsets = model.directions(), model.column_offsets_ns()
     parts = []
+    is_wanted = np.abs(np.arctan2(directions[:, 0, 1], directions[:, 0, 0])) <= half_view_rad
     for columns in np.array_split(np.arange(model.num_columns), NUM_SLICES):
+        middle_ns = start_ns + int(offsets[columns[len(columns) // 2]])
+        columns = columns[is_wanted[columns]]
+        if not len(columns):
+            continue
         times = start_ns + offsets[columns]
-        scene = scene_at(int(times[len(times) // 2]))
+        scene = scene_at(middle_ns)
         poses = np.stack([world_from_lidar(int(time)) for time in times[[0, -1]]])
         # Within 25 ms the pose is as good as linear in time.
         blend = ((times - times[0]) / (times[-1] - times[0]))[:, None, None]
@@ -125,7 +131,7 @@ def _jittered(model: LidarModel, direction, failure: Failure, rng) -> np.ndarray
     if not failure.jitter_rad:
         return direction
     common = failure.jitter_rad * rng.standard_normal(3)
-    own = 0.5 * failure.jitter_rad * rng.standard_normal((model.num_columns, 3))
+    own = 0.5 * failure.jitter_rad * rng.standard_normal((len(direction) // model.num_beams, 3))
     turn = np.repeat(common + own, model.num_beams, axis=0).astype(np.float32)
     turned = direction + np.cross(turn, direction)
     return turned / np.linalg.norm(turned, axis=1, keepdims=True)

@@ -77,11 +77,6 @@ class Mesh:
         turn = np.float32([[cosine, sine, 0], [-sine, cosine, 0], [0, 0, 1]])
         return replace(self, corners=self.corners @ turn + np.float32([x, y, z]))
 
-    def moving(self, velocity: np.ndarray) -> Mesh:
-        """The same triangles with a velocity (3,) in m/s."""
-        moved = np.broadcast_to(np.float32(velocity), (len(self), 3))
-        return replace(self, velocity=moved)
-
     def subset(self, mask: np.ndarray) -> Mesh:
         """The triangles where `mask` (F,) holds."""
         return Mesh(*(getattr(self, name)[mask] for name in Mesh.__dataclass_fields__))

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
-import numpy as np
-
 from mle_sam_ros.simulation.camera import FrameCamera
 from mle_sam_ros.simulation.conditions import Condition, CONDITION_NAMES, typical
 from mle_sam_ros.simulation.drive import Drive
@@ -17,9 +15,12 @@ from mle_sam_ros.simulation.events import EventCamera, EventSensor, noise_rate_h
 from mle_sam_ros.simulation.failures import Failure, FAILURE_NAMES
 from mle_sam_ros.simulation.lidar import cast_sweep, measure
 from mle_sam_ros.simulation.rig import LidarModel, standard_rig
+import numpy as np
 
 EVENT_STEP_NS = 10_000_000
-EVENT_HISTORY_NS = 40_000_000
+EVENT_HISTORY_NS = 30_000_000
+# What looks farther aside cannot fall into the camera's image; not casting it saves time.
+LIDAR_HALF_VIEW_RAD = 1.15
 # The newest sweep that is already here when a camera frame is used: its middle is this much older.
 SWEEP_AGE_NS = (45_000_000, 150_000_000)
 DRIVE_S = 20.0
@@ -31,8 +32,8 @@ class Moment:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        events: of the last 40 ms until the stamp.
-        cloud: the sweep that a vehicle would pair with the image; not deskewed.
+        events: of the last 30 ms until the stamp.
+        cloud: the sweep that a vehicle would pair with the image, without its rear; not deskewed.
         label_map: (H, W) uint8 class ids at the camera's size.
         condition: name of light and weather.
         failure: name of what is wrong, or `none`.
@@ -66,7 +67,7 @@ def moments(
     failures: Sequence[str] = ('none', *FAILURE_NAMES),
     failure_share: float = 0.3,
     variants: int = 2,
-    instants_per_drive: int = 6,
+    instants_per_drive: int = 10,
 ) -> Iterator[Moment]:
     """Yield `count` moments; the same arguments give the same bytes.
 
@@ -114,7 +115,11 @@ class Instant:
         ]
         start_ns = stamp_ns - sweep_age_ns - sensors.lidar.period_ns // 2
         self._sweep = cast_sweep(
-            sensors.lidar, start_ns, drive.scene_at, lambda time: drive.pose('lidar', time)
+            sensors.lidar,
+            start_ns,
+            drive.scene_at,
+            lambda time: drive.pose('lidar', time),
+            LIDAR_HALF_VIEW_RAD,
         )
 
     def sense(

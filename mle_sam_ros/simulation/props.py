@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import colorsys
 
-import numpy as np
-
 from mle_sam_ros.simulation.classes import BUILDING, PEDESTRIAN, POLE, SIGN, VEGETATION, VEHICLE
 from mle_sam_ros.simulation.mesh import (
     blob,
@@ -18,6 +16,7 @@ from mle_sam_ros.simulation.mesh import (
     prism,
     SIGN_FACE,
 )
+import numpy as np
 
 GLASS = (0.04, 0.05, 0.07)
 RUBBER = (0.02, 0.02, 0.02)
@@ -26,7 +25,9 @@ LAMP_LIGHT = (1.0, 0.8, 0.5)
 
 def _colour(rng, hue, saturation, value) -> tuple[float, float, float]:
     """A random linear colour within (low, high) bounds of hue, saturation and value."""
-    return colorsys.hsv_to_rgb(rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value))
+    return colorsys.hsv_to_rgb(
+        rng.uniform(*hue) % 1, rng.uniform(*saturation), rng.uniform(*value)
+    )
 
 
 def building(rng: np.random.Generator, width: float, depth: float, height: float) -> Mesh:
@@ -69,7 +70,10 @@ def tree(rng: np.random.Generator) -> Mesh:
 def bush(rng: np.random.Generator) -> Mesh:
     """A knee- to chest-high lump of leaves."""
     leaf = Material(
-        VEGETATION, _colour(rng, (0.2, 0.36), (0.45, 0.8), (0.1, 0.3)), FOLIAGE, rng.uniform(0.4, 0.6)
+        VEGETATION,
+        _colour(rng, (0.2, 0.36), (0.45, 0.8), (0.1, 0.3)),
+        FOLIAGE,
+        rng.uniform(0.4, 0.6),
     )
     radius = rng.uniform(0.5, 1.1)
     return blob((radius * rng.uniform(1, 2), radius, radius), leaf, (0, 0, radius * 0.6), rng)

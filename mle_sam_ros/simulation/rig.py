@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
-import numpy as np
-
 from mle_sam_ros.simulation.traffic import rotation
+import numpy as np
 
 # Optical axes (x right, y down, z forward) in the vehicle's (x forward, y left, z up).
 _BODY_FROM_OPTICAL = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])

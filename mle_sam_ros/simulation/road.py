@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+KERB_M = 0.12
+
 
 class Road:
     """A gently winding centre line.

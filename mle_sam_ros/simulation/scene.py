@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-import open3d as o3d
-
 from mle_sam_ros.simulation.classes import SKY
 from mle_sam_ros.simulation.mesh import Mesh
+from numba import njit
+import numpy as np
+import open3d as o3d
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class Scene:
         answer = self._caster.cast_rays(o3d.core.Tensor(rays))
         triangle = answer['primitive_ids'].numpy().astype(np.int32)  # 2³² - 1 becomes -1
         normal = answer['primitive_normals'].numpy()
-        away = np.einsum('ij,ij->i', normal, direction) > 0
-        normal[away] *= -1
+        _turn_towards_origin(normal, direction)
         return Hits(
             self.mesh,
             origin,
@@ -80,11 +79,57 @@ class Scene:
 
     def shadow(self, hits: Hits, towards: np.ndarray) -> np.ndarray:
         """(N,) bool: whether something stands between each hit and the light `towards` (3,)."""
+        rays, index = _shadow_rays(
+            hits.origin, hits.direction, hits.range_m, hits.triangle, hits.normal,
+            towards.astype(np.float32),
+        )  # fmt: skip
         shaded = np.zeros(len(hits.triangle), bool)
-        lit = (hits.triangle >= 0) & (hits.normal @ np.float32(towards) > 0)
-        rays = np.empty((int(lit.sum()), 6), np.float32)
-        rays[:, :3] = hits.origin + hits.direction[lit] * hits.range_m[lit, None]
-        rays[:, :3] += hits.normal[lit] * np.float32(0.01)
-        rays[:, 3:] = towards
-        shaded[lit] = self._caster.test_occlusions(o3d.core.Tensor(rays)).numpy()
+        shaded[index] = self._caster.test_occlusions(o3d.core.Tensor(rays)).numpy()
         return shaded
+
+
+@njit(cache=True, nogil=True)
+def turned(rays, rotation):
+    """Rays (N, 3) float32 seen from another frame: (N, 3) float32; rotation is (3, 3)."""
+    result = np.empty((len(rays), 3), np.float32)
+    for n in range(len(rays)):
+        for c in range(3):
+            result[n, c] = (
+                rotation[c, 0] * rays[n, 0]
+                + rotation[c, 1] * rays[n, 1]
+                + rotation[c, 2] * rays[n, 2]
+            )
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _shadow_rays(origin, direction, range_m, triangle, normal, towards):
+    """Rays (K, 6) from the hits that face the light, and which (K,) they are."""
+    rays = np.empty((len(triangle), 6), np.float32)
+    index = np.empty(len(triangle), np.int64)
+    count = 0
+    for n in range(len(triangle)):
+        facing = 0.0
+        for c in range(3):
+            facing += normal[n, c] * towards[c]
+        if triangle[n] < 0 or facing <= 0:
+            continue
+        for c in range(3):
+            point = origin[c] + direction[n, c] * range_m[n]
+            rays[count, c] = point + normal[n, c] * 0.01
+            rays[count, 3 + c] = towards[c]
+        index[count] = n
+        count += 1
+    return rays[:count], index[:count]
+
+
+@njit(cache=True, nogil=True)
+def _turn_towards_origin(normal, direction):
+    """Flip, in place, the normals that point along their rays."""
+    for n in range(len(normal)):
+        along = 0.0
+        for c in range(3):
+            along += normal[n, c] * direction[n, c]
+        if along > 0:
+            for c in range(3):
+                normal[n, c] = -normal[n, c]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from numba import njit
-import numpy as np
-
 from mle_sam_ros.simulation.conditions import Condition
 from mle_sam_ros.simulation.mesh import FACADE, GRAIN
 from mle_sam_ros.simulation.scene import Hits, Scene
@@ -15,6 +12,8 @@ from mle_sam_ros.simulation.texture import (
     is_window_lit,
     noise,
 )
+from numba import njit
+import numpy as np
 
 LAMP_POWER = 0.35
 HEADLIGHT_POWER = 7.0
@@ -70,7 +69,7 @@ def shade(
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model='numpy', fastmath=True)
 def _sky(direction, zenith, horizon, extinction, lamps, out):
     """Gradient from horizon to zenith with faint clouds; fog hides it."""
     up = max(0.0, direction[2])
@@ -86,7 +85,7 @@ def _sky(direction, zenith, horizon, extinction, lamps, out):
         out[c] = (horizon[c] * (1 - blend) + zenith[c] * blend) * cloud
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model='numpy', fastmath=True)
 def _lamplight(point, normal, lamps, power):
     """Irradiance from street lamps, which shine downwards."""
     total = 0.0
@@ -101,7 +100,7 @@ def _lamplight(point, normal, lamps, power):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model='numpy', fastmath=True)
 def _headlight(point, normal, place, axes, power):
     """Irradiance from the ego vehicle's low beam: wide, and cut off above the horizontal."""
     x, y, z = point[0] - place[0], point[1] - place[1], point[2] - place[2]
@@ -118,7 +117,7 @@ def _headlight(point, normal, place, axes, power):
     return power * beam * facing / (square + 4.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model='numpy', fastmath=True)
 def _shade(
     origin, direction, range_m, triangle, normal, barycentric, shaded, uv, paint, texture,
     sun_direction, sun, ambient, zenith, horizon, extinction, lamps_on, headlights_on, rain,
@@ -182,7 +181,9 @@ def _shade(
             if paint[face, 4] > 0.8:
                 headlight *= RETRO_GAIN
         if gloss > 0:
-            _sky(np.array([0.0, 0.0, abs(direction[n, 2])]), zenith, horizon, 1.0, lamps_on, sky_up)
+            _sky(
+                np.array([0.0, 0.0, abs(direction[n, 2])]), zenith, horizon, 1.0, lamps_on, sky_up
+            )
         through = np.exp(-extinction * distance)
         for c in range(3):
             light = ambient[c] * open_sky + sun[c] * towards_sun

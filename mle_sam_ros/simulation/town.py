@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from mle_sam_ros.simulation import props
 from mle_sam_ros.simulation.classes import ROAD, ROAD_LINE, SIDEWALK, TERRAIN
 from mle_sam_ros.simulation.mesh import GRAIN, Material, Mesh, quads, TILES
-from mle_sam_ros.simulation.road import Road
+from mle_sam_ros.simulation.road import KERB_M, Road
 from mle_sam_ros.simulation.traffic import Mover
+import numpy as np
 
-KERB_M = 0.12
 LINE_M = 0.28
-VIEW_AHEAD_M = 140.0
-VIEW_BEHIND_M = 60.0
 
 
 class Town:
@@ -25,10 +21,9 @@ class Town:
         lamps: (L, 3) float64, world positions of the street lights, metres.
     """
 
-    def __init__(self, seed: int, length_m: float = 400.0):
+    def __init__(self, seed: int, length_m: float):
         rng = np.random.default_rng([seed, 0x70])
         self.road = Road(rng, length_m)
-        self.movers: list[Mover] = []
         self._meshes: list[Mesh] = []
         self._places: list[np.ndarray] = []  # s of each triangle, mesh by mesh
         self._side_streets = self._choose_side_streets(rng)
@@ -40,18 +35,13 @@ class Town:
             self._put_up_signs(rng, side)
             self._park(rng, side)
         self.lamps = self._put_up_lamps(rng)
-        self._send_out_traffic(rng)
+        self.movers = self._send_out(rng)
         self._static = Mesh.concatenate(self._meshes)
         self._static_s = np.concatenate(self._places)
 
-    def mesh_at(self, time_s: float, s: float) -> Mesh:
-        """All triangles at `time_s` from 60 m behind to 140 m beyond `s` on the road."""
-        near, far = s - VIEW_BEHIND_M, s + VIEW_AHEAD_M
-        parts = [self._static.subset((self._static_s > near) & (self._static_s < far))]
-        for mover in self.movers:
-            if near < mover.s(time_s, self.road) < far:
-                parts.append(mover.mesh_at(time_s, self.road))
-        return Mesh.concatenate(parts)
+    def mesh_between(self, near: float, far: float) -> Mesh:
+        """All that stands still between two s on the road, metres."""
+        return self._static.subset((self._static_s > near) & (self._static_s < far))
 
     def _add(self, mesh: Mesh, s: float, d: float, z: float = KERB_M, yaw: float = 0.0) -> None:
         """Stand a mesh on the place (s, d), turned by `yaw` from the street's direction."""
@@ -80,7 +70,9 @@ class Town:
         grey = rng.uniform(0.06, 0.13)
         asphalt = Material(ROAD, (grey, grey, grey * 1.05), GRAIN, rng.uniform(0.08, 0.14))
         tone = rng.uniform(0.25, 0.42)
-        paving = Material(SIDEWALK, (tone, tone * 0.95, tone * 0.88), TILES, rng.uniform(0.22, 0.32))
+        paving = Material(
+            SIDEWALK, (tone, tone * 0.95, tone * 0.88), TILES, rng.uniform(0.22, 0.32)
+        )
         green = rng.uniform(0.5, 1.0)
         ground = Material(
             TERRAIN, (0.16 * (1.6 - green), 0.17, 0.05), GRAIN, rng.uniform(0.33, 0.45)
@@ -181,20 +173,22 @@ class Town:
                 yaw = (0 if side < 0 else np.pi) + rng.normal(0, 0.02)
                 self._add(mesh, s, side * (self.road.half_width_m - 1.1), z=0.0, yaw=yaw)
 
-    def _send_out_traffic(self, rng) -> None:
+    def _send_out(self, rng) -> list[Mover]:
+        movers = []
         length = self.road.length_m
         for s in np.arange(0, length, 32.0):
             mesh, _ = props.vehicle(rng)
             speed = -rng.uniform(7.5, 8.5)
-            self.movers.append(Mover(mesh, s + rng.uniform(0, 18), speed, 1.75))
+            movers.append(Mover(mesh, s + rng.uniform(0, 18), speed, 1.75))
         edge, walk = self.road.half_width_m, self.road.sidewalk_m
         for s in rng.uniform(0, length, int(length / 3.2)):
             side = rng.choice([-1, 1])
             d, speed = side * (edge + walk * rng.uniform(0.3, 0.9)), rng.normal(0, 1.2)
             mesh = props.pedestrian(rng)
-            self.movers.append(Mover(mesh, s, speed, d, 0.15, 0.1, rng.uniform(0, 6)))
+            movers.append(Mover(mesh, s, speed, d, 0.15, 0.1, rng.uniform(0, 6)))
         for s in rng.uniform(0, length, int(length / 14)):  # people who cross the street
             mesh = props.pedestrian(rng)
             hertz = 1.4 / (2 * np.pi * (edge + 1.2)) * 1.3
             phase = rng.uniform(0, 6.3)
-            self.movers.append(Mover(mesh, s, rng.normal(0, 0.1), 0, edge + 1.2, hertz, phase))
+            movers.append(Mover(mesh, s, rng.normal(0, 0.1), 0, edge + 1.2, hertz, phase))
+        return movers

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from mle_sam_ros.simulation.mesh import Mesh
-from mle_sam_ros.simulation.road import Road
+from mle_sam_ros.simulation.road import KERB_M, Road
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -34,24 +33,42 @@ class Mover:
     sway_hz: float = 0.1
     phase: float = 0.0
 
-    def s(self, time_s: float, road: Road) -> float:
-        """Metres along the road at `time_s`."""
-        return (self.start_s + self.speed * time_s) % road.length_m
 
-    def mesh_at(self, time_s: float, road: Road) -> Mesh:
-        """Its mesh in the world, with velocity, at `time_s`."""
-        s = self.s(time_s, road)
-        angle = 2 * np.pi * self.sway_hz * time_s + self.phase
-        d = self.d + self.sway_m * np.sin(angle)
-        d_rate = self.sway_m * 2 * np.pi * self.sway_hz * np.cos(angle)
-        heading = road.heading(s)
-        along = np.array([np.cos(heading), np.sin(heading), 0])
-        across = np.array([-np.sin(heading), np.cos(heading), 0])
-        x, y, _ = road.place(s, d)
-        on_walk = abs(d) > road.half_width_m
-        yaw = float(heading + np.arctan2(d_rate, self.speed))
-        mesh = self.mesh.placed(x, y, 0.12 if on_walk else 0.0, yaw)
-        return mesh.moving(self.speed * along + d_rate * across)
+class Traffic:
+    """All movers of a road, placed together."""
+
+    def __init__(self, movers: list[Mover], road: Road):
+        self._road = road
+        self._mesh = Mesh.concatenate([mover.mesh for mover in movers])
+        self._owner = np.repeat(np.arange(len(movers)), [len(mover.mesh) for mover in movers])
+        columns = [(m.start_s, m.speed, m.d, m.sway_m, m.sway_hz, m.phase) for m in movers]
+        self._start_s, self._speed, self._d, self._sway_m, self._sway_hz, self._phase = np.array(
+            columns, np.float64
+        ).T
+
+    def mesh_at(self, time_s: float, from_s: float, to_s: float) -> Mesh:
+        """The movers between two s (metres) at `time_s`: a mesh in the world, with velocities."""
+        s = (self._start_s + self._speed * time_s) % self._road.length_m
+        angle = 2 * np.pi * self._sway_hz * time_s + self._phase
+        d = self._d + self._sway_m * np.sin(angle)
+        d_rate = self._sway_m * 2 * np.pi * self._sway_hz * np.cos(angle)
+        heading = self._road.heading(s)
+        yaw = heading + np.arctan2(d_rate, self._speed)
+        on_walk = np.abs(d) > self._road.half_width_m
+        place = self._road.place(s, d, np.where(on_walk, KERB_M, 0.0))
+        cosine, sine = np.cos(heading), np.sin(heading)
+        velocity = np.zeros((len(s), 3), np.float32)
+        velocity[:, 0] = self._speed * cosine - d_rate * sine
+        velocity[:, 1] = self._speed * sine + d_rate * cosine
+        near = ((s > from_s) & (s < to_s))[self._owner]
+        mesh, owner = self._mesh.subset(near), self._owner[near]
+        turn_x, turn_y = np.float32(np.cos(yaw))[owner, None], np.float32(np.sin(yaw))[owner, None]
+        x, y = mesh.corners[..., 0], mesh.corners[..., 1]
+        corners = np.stack(
+            [turn_x * x - turn_y * y, turn_y * x + turn_x * y, mesh.corners[..., 2]], axis=-1
+        )
+        corners += place.astype(np.float32)[owner, None]
+        return replace(mesh, corners=corners, velocity=velocity[owner])
 
 
 @dataclass(frozen=True)
@@ -119,7 +136,9 @@ class EgoMotion:
         step = 1e-3
         before, after = self.world_from_base(time_s - step), self.world_from_base(time_s + step)
         spin = after[:3, :3] @ before[:3, :3].T
-        angular = np.array([spin[2, 1] - spin[1, 2], spin[0, 2] - spin[2, 0], spin[1, 0] - spin[0, 1]])
+        angular = np.array(
+            [spin[2, 1] - spin[1, 2], spin[0, 2] - spin[2, 0], spin[1, 0] - spin[0, 1]]
+        )
         return np.concatenate([(after[:3, 3] - before[:3, 3]), angular / 2]) / (2 * step)
 
 
@@ -133,5 +152,3 @@ def rotation(yaw: float, pitch: float, roll: float) -> np.ndarray:
             [-sp, cp * sr, cp * cr],
         ]
     )
-
-
