@@ -97,7 +97,7 @@ def write_tiny_bundle(directory: Path, input_hw: tuple[int, int] = (64, 128)) ->
         for name in MODALITIES
     }
     files['fuse_decode.onnx'] = fuse_decode_graph(model).SerializeToString()
-    files['golden.npz'] = _npz_bytes(golden_arrays(model))
+    files['golden.npz'] = npz_bytes(golden_arrays(model))
     return write_bundle(directory, files, manifest_mapping(input_hw))
 
 
@@ -253,7 +253,7 @@ def _constant(name: str, array: np.ndarray) -> onnx.TensorProto:
     return numpy_helper.from_array(np.asarray(array), name)
 
 
-def _npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **arrays)
     return stream.getvalue()

@@ -101,7 +101,7 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
     except Exception as error:  # the library has no common base for its exceptions
         raise InputError(
             f'{path}: expected a graph that ONNX Runtime {onnxruntime.__version__} can load, got '
-            f'{" ".join(str(error).split())[:120]!r}; copy or export the bundle again'
+            f'{" ".join(str(error).split())[-120:]!r}; copy or export the bundle again'
         ) from None
 
 

@@ -67,7 +67,9 @@ class OpenvinoEngine:
             if name in present:
                 start_ns = perf_counter_ns()
                 request = self._requests[name]
-                request.set_tensor('raster', _shared(np.ascontiguousarray(rasters[name])[None]))
+                # OpenVINO shares only memory that it could write to.
+                raster = np.require(rasters[name], requirements=['C', 'W'])
+                request.set_tensor('raster', _shared(raster[None]))
                 request.infer()
                 timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
         start_ns = perf_counter_ns()
@@ -107,7 +109,7 @@ def _load(path: Path, threads: int) -> tuple[openvino.Model, openvino.InferReque
     except Exception as error:  # whatever a broken file makes the reader raise
         raise InputError(
             f'{path}: expected a graph that OpenVINO can load, got '
-            f'{" ".join(str(error).split())[:120]!r}; copy or export the bundle again'
+            f'{" ".join(str(error).split())[-120:]!r}; copy or export the bundle again'
         ) from None
 
 
