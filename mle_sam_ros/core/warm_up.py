@@ -1,0 +1,32 @@
+"""Compiles every kernel before the first live message, which would otherwise wait for it."""
+
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.events import Events
+from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, Manifest
+from mle_sam_ros.core.projection import Projection
+import numpy as np
+
+
+def warm_up(manifest: Manifest) -> None:
+    """Make one raster of each modality from made-up data; slow once, cached on disk after that."""
+    camera = CameraModel((8, 8), np.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), np.zeros(5))
+    names = manifest.modality_names
+    calibration = Calibration(
+        {'camera': camera, 'event': camera}, {name: np.eye(4) for name in names}
+    )
+    projection = Projection(manifest, calibration)
+    for modality in manifest.modalities:
+        if isinstance(modality.encoding, EventEncoding):
+            data = Events(
+                np.ones(1, np.uint16),
+                np.ones(1, np.uint16),
+                np.ones(1, np.int64),
+                np.ones(1, np.uint8),
+            )
+        elif isinstance(modality.encoding, LidarEncoding):
+            data = PointCloud(np.full((1, 3), 2, np.float32), np.ones(1, np.float32))
+        else:
+            data = np.zeros((8, 8, 3), np.uint8)
+        projection.raster(modality.name, data)

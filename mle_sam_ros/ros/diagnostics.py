@@ -1,0 +1,131 @@
+"""What `/diagnostics` says: inputs, frames, latency and engine, once per second."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from mle_sam_ros.ros.inputs import Input
+from mle_sam_ros.ros.latency import Stopwatch
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+_STALE_S = 1.0
+# A camera whose frames are superseded more often than this is not kept up with.
+_MAX_SUPERSEDED = 0.05
+
+
+def input_status(
+    source: Input, lack: str | None, stream_account: Mapping[str, Any] | None
+) -> DiagnosticStatus:
+    """The state of one input.
+
+    Args:
+        source: the subscription.
+        lack: what its calibration lacks, or None.
+        stream_account: what became of its samples, where the assembler keeps an account.
+    """
+    rate_hz, num_faults = source.take_report()
+    silence_s = source.silence_s
+    if num_faults:
+        level, state, message = ERROR, 'rejected', source.last_fault
+    elif silence_s is None:
+        level, state, message = WARN, 'waiting', f'nothing received on {source.topic} yet'
+    elif source.spec.is_steady and silence_s > _STALE_S:
+        level, state, message = ERROR, 'stale', f'{source.topic} is silent since {silence_s:.1f} s'
+    elif lack is not None:
+        level, state, message = WARN, 'waiting_calibration', lack
+    else:
+        level, state, message = OK, 'ok', f'{rate_hz:.1f} Hz'
+    values = {
+        'topic': source.topic,
+        'state': state,
+        'rate_hz': rate_hz,
+        'silence_s': 'never' if silence_s is None else silence_s,
+        'received': source.received,
+        'lost': source.lost,
+        'faults': source.faults,
+        'last_fault': source.last_fault or 'none',
+        'incompatible_qos': source.incompatible_qos,
+    }
+    for key, value in (stream_account or {}).items():
+        if isinstance(value, Mapping):
+            values.update({f'{key}/{reason}': count for reason, count in value.items()})
+        else:
+            values[f'samples/{key}'] = value
+    return status(f'input {source.spec.stream}', level, message, values)
+
+
+class FrameReporter:
+    """Judges whether the node keeps up with its camera."""
+
+    def __init__(self) -> None:
+        self._before = {'received': 0, 'superseded': 0, 'rejected': 0}
+
+    def status(self, frames: Mapping[str, Any], stopwatch: Stopwatch) -> DiagnosticStatus:
+        """The frame account, and whether the last frames were all segmented.
+
+        Args:
+            frames: `FrameAccount.to_mapping()`.
+            stopwatch: with the stage `total`.
+        """
+        now = {
+            'received': frames['received'],
+            'superseded': frames['superseded'],
+            'rejected': sum(frames['rejected'].values()),
+        }
+        new = {key: value - self._before[key] for key, value in now.items()}
+        self._before = now
+        _, p95_ms, _ = stopwatch.percentiles().get('total', (0.0, 0.0, 0.0))
+        capacity_hz = 1000 / p95_ms if p95_ms else 0.0
+        if new['rejected']:
+            level, message = ERROR, f'{new["rejected"]} frames rejected: {_reasons(frames)}'
+        elif new['superseded'] > max(1, _MAX_SUPERSEDED * new['received']):
+            level = WARN
+            message = f'does not keep up: {new["superseded"]} of {new["received"]} superseded'
+        elif not capacity_hz:
+            level, message = WARN, 'waiting for the first frame'
+        else:
+            level, message = OK, f'keeps up; could take {capacity_hz:.0f} Hz'
+        values = {key: value for key, value in frames.items() if key != 'rejected'}
+        values['rejected'] = now['rejected']
+        values.update({f'rejected/{reason}': n for reason, n in frames['rejected'].items()})
+        return status('frames', level, message, {**values, 'capacity_hz': capacity_hz})
+
+
+def latency_status(stopwatch: Stopwatch) -> DiagnosticStatus:
+    """Percentiles by stage; `latency` runs from the camera's stamp to publication."""
+    percentiles = stopwatch.percentiles()
+    values = {
+        f'{stage}/{name}_ms': value
+        for stage, row in sorted(percentiles.items())
+        for name, value in zip(('p50', 'p95', 'p99'), row, strict=True)
+    }
+    if 'latency' not in percentiles:
+        return status('latency', OK, 'no frame yet', values)
+    p50_ms, p95_ms, p99_ms = percentiles['latency']
+    message = f'stamp to mask p50 {p50_ms:.0f} ms, p95 {p95_ms:.0f} ms, p99 {p99_ms:.0f} ms'
+    return status('latency', OK, message, values)
+
+
+def status(name: str, level: bytes, message: str, values: Mapping[str, Any]) -> DiagnosticStatus:
+    """A `DiagnosticStatus`; booleans become True and False, floats keep three decimals."""
+    pairs = [
+        KeyValue(key=key, value=f'{value:.3f}' if isinstance(value, float) else str(value))
+        for key, value in values.items()
+    ]
+    return DiagnosticStatus(level=level, name=name, message=message, values=pairs)
+
+
+def diagnostic_array(
+    statuses: Sequence[DiagnosticStatus], node_name: str, hardware_id: str, stamp: Any
+) -> DiagnosticArray:
+    """The statuses of one node, named `<node>: <status>` as diagnostic aggregators expect."""
+    for item in statuses:
+        item.name = f'{node_name}: {item.name}'
+        item.hardware_id = hardware_id
+    array = DiagnosticArray(status=list(statuses))
+    array.header.stamp = stamp
+    return array
+
+
+def _reasons(frames: Mapping[str, Any]) -> str:
+    return ', '.join(f'{reason} {count}' for reason, count in frames['rejected'].items())

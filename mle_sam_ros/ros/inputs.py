@@ -1,0 +1,169 @@
+"""The node's subscriptions, and what each of them has seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import threading
+import time
+from typing import Any
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros.message_types import message_class
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+_PACKET = 'event_camera_msgs/msg/EventPacket'
+_CLOUD = 'sensor_msgs/msg/PointCloud2'
+_INFO = 'sensor_msgs/msg/CameraInfo'
+_TRANSFORMS = 'tf2_msgs/msg/TFMessage'
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """A subscription: the pipeline's stream, the topic relative to the node, and its type.
+
+    Attributes:
+        stream: name of the stream in the pipeline.
+        topic: relative to the node's namespace; remap it.
+        type: `package/msg/Type`.
+        depth: messages that the middleware holds.
+        is_steady: whether silence is a fault.
+    """
+
+    stream: str
+    topic: str
+    type: str
+    depth: int
+    is_steady: bool = True
+
+
+def input_specs(modalities: tuple[str, ...], event_message: str) -> list[InputSpec]:
+    """What a model with these modalities subscribes to.
+
+    Args:
+        modalities: of the manifest.
+        event_message: auto, packet or point_cloud2.
+
+    Raises:
+        InputError: where the package of the event messages is asked for, but not installed.
+    """
+    specs = [InputSpec('camera_info', 'camera/camera_info', _INFO, 5, is_steady=False)]
+    if 'camera' in modalities:
+        specs.append(InputSpec('camera', 'camera/image', 'sensor_msgs/msg/Image', 5))
+    if 'lidar' in modalities:
+        specs.append(InputSpec('lidar', 'lidar/points', _CLOUD, 5))
+    if 'event' in modalities:
+        specs += [
+            InputSpec('event', 'events', _event_type(event_message), 256),
+            InputSpec('event_camera_info', 'events/camera_info', _INFO, 5, is_steady=False),
+        ]
+    if _is_installed(_TRANSFORMS):
+        specs.append(InputSpec('tf_static', '/tf_static', _TRANSFORMS, 100, is_steady=False))
+    return specs
+
+
+def _event_type(event_message: str) -> str:
+    if event_message == 'packet':
+        message_class(_PACKET)
+        return _PACKET
+    if event_message == 'auto' and _is_installed(_PACKET):
+        return _PACKET
+    return _CLOUD
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        message_class(name)
+    except InputError:
+        return False
+    return True
+
+
+class Input:
+    """A live subscription with its counters."""
+
+    def __init__(self, node: Node, spec: InputSpec, submit: Callable[[str, Any], None]) -> None:
+        """Subscribe.
+
+        Args:
+            node: owner.
+            spec: what to subscribe to.
+            submit: takes the stream and the message, and returns at once.
+        """
+        self.spec = spec
+        self.received = 0
+        self.lost = 0
+        self.faults = 0
+        self.last_fault = ''
+        self.incompatible_qos = 0
+        self._last_s: float | None = None
+        self._reported = (0, 0, time.monotonic())
+        self._lock = threading.Lock()
+        self._node = node
+        self._submit = submit
+        self.subscription = node.create_subscription(
+            message_class(spec.type),
+            spec.topic,
+            self._receive,
+            _qos(spec),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            event_callbacks=SubscriptionEventCallbacks(
+                message_lost=self._lose, incompatible_qos=self._mismatch
+            ),
+        )
+
+    @property
+    def topic(self) -> str:
+        """Its name after namespace and remapping."""
+        return self.subscription.topic_name
+
+    @property
+    def silence_s(self) -> float | None:
+        """Seconds since the last message; None before the first."""
+        return None if self._last_s is None else time.monotonic() - self._last_s
+
+    def report_fault(self, message: str) -> None:
+        """Note something that could not be used; any thread."""
+        with self._lock:
+            self.faults += 1
+            # What reads messages knows streams; people know topics.
+            self.last_fault = message.replace(f'{self.spec.stream}:', f'{self.topic}:', 1)
+
+    def take_report(self) -> tuple[float, int]:
+        """Messages per second, and number of faults, since the last call."""
+        with self._lock:
+            received, faults, since_s = self._reported
+            self._reported = (self.received, self.faults, time.monotonic())
+            elapsed_s = max(self._reported[2] - since_s, 1e-3)
+            return (self.received - received) / elapsed_s, self.faults - faults
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        self._node.destroy_subscription(self.subscription)
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self._last_s = time.monotonic()
+        self._submit(self.spec.stream, message)
+
+    def _lose(self, event: Any) -> None:
+        self.lost = event.total_count
+
+    def _mismatch(self, event: Any) -> None:
+        self.incompatible_qos = event.total_count
+        self.report_fault(
+            f'{self.topic}: expected a publisher with compatible QoS, got one that offers less; '
+            'override the QoS of the node or of the publisher'
+        )
+
+
+def _qos(spec: InputSpec) -> QoSProfile:
+    """Best effort, which matches every publisher; latched topics as tf2 publishes them."""
+    if spec.stream == 'tf_static':
+        return QoSProfile(
+            depth=spec.depth,
+            reliability=ReliabilityPolicy.RELIABLE,
+            durability=DurabilityPolicy.TRANSIENT_LOCAL,
+        )
+    return QoSProfile(depth=spec.depth, reliability=ReliabilityPolicy.BEST_EFFORT)

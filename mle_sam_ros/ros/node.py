@@ -1,0 +1,276 @@
+"""The perception node: messages in, `core.pipeline` in between, messages out."""
+
+from collections.abc import Callable
+from pathlib import Path
+import sys
+import time
+import traceback
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from mle_sam_ros.core.calibration import Calibration, parse_calibration
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.pipeline import Pipeline, Prediction
+from mle_sam_ros.core.warm_up import warm_up
+from mle_sam_ros.ros.diagnostics import (
+    diagnostic_array,
+    ERROR,
+    FrameReporter,
+    input_status,
+    latency_status,
+    OK,
+    status,
+    WARN,
+)  # fmt: skip
+from mle_sam_ros.ros.extrinsics import Extrinsics
+from mle_sam_ros.ros.inputs import Input, input_specs
+from mle_sam_ros.ros.latency import Stopwatch
+from mle_sam_ros.ros.outputs import Outputs
+from mle_sam_ros.ros.parameters import declare_parameters
+from mle_sam_ros.ros.worker import Worker
+from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.engine import open_engine
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+import yaml
+
+_DIAGNOSTICS_PERIOD_S = 1.0
+_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class PerceptionNode(LifecycleNode):
+    """Publishes one mask per camera frame, from whatever sensors are alive.
+
+    Configuring loads the bundle and proves its engine; activating subscribes and starts the
+    worker. Callbacks only queue messages: all work is the worker's. Diagnostics come from a timer
+    in every state, so that a node that could not be configured says why.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        """Declare parameters and start the diagnostics; `arguments` as for `rclpy` nodes."""
+        super().__init__('perception', namespace='mle_sam', **arguments)
+        self.parameters = declare_parameters(self)
+        self._bundle: Bundle | None = None
+        self._engine: Any = None
+        self._calibration = Calibration()
+        self._pipeline: Pipeline | None = None
+        self._worker: Worker | None = None
+        self._outputs: Outputs | None = None
+        self._inputs: dict[str, Input] = {}
+        self._failure = ''
+        self._faults: dict[str, str] = {}
+        self._stopwatch = Stopwatch()
+        self._frames = FrameReporter()
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # On the steady clock: under simulated time without /clock other timers never fire.
+        self.create_timer(
+            _DIAGNOSTICS_PERIOD_S,
+            self._diagnose,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    # Life cycle
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the bundle, prove the engine, read the calibration, compile the kernels."""
+        return self._guarded(self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Advertise, subscribe and start the worker."""
+        return self._guarded(self._activate)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, finish the frame at hand and take the outputs down."""
+        self._deactivate()
+        return _SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the engine go."""
+        self._engine = self._bundle = None
+        return _SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop whatever runs."""
+        self._deactivate()
+        return _SUCCESS
+
+    def start(self) -> None:
+        """Configure and activate without a lifecycle manager; a failure shows in diagnostics."""
+        if self.trigger_configure() == _SUCCESS:
+            self.trigger_activate()
+
+    def close(self) -> None:
+        """Stop the worker; the node is not used afterwards."""
+        self._deactivate()
+
+    def _guarded(self, transition: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            transition()
+        except InputError as error:
+            self._failure = str(error)
+        except Exception as error:
+            self._failure = f'perception: {type(error).__name__}: {error}'
+            self.get_logger().error(traceback.format_exc())
+        else:
+            self._failure = ''
+            return _SUCCESS
+        self.get_logger().error(self._failure)
+        self._deactivate()
+        return _FAILURE
+
+    def _configure(self) -> None:
+        self.parameters.check()
+        self._bundle = Bundle.open(self.parameters.bundle)
+        self._calibration = _read_calibration(self.parameters.calibration_file)
+        threads = self.parameters.threads or None
+        self._engine = open_engine(self._bundle, self.parameters.backend, threads)
+        warm_up(self._bundle.manifest)
+        self.get_logger().info(f'{self._bundle.directory} on {self._engine.description}: proven')
+
+    def _activate(self) -> None:
+        manifest = self._bundle.manifest
+        specs = input_specs(manifest.modality_names, self.parameters.event_message)
+        self._stopwatch, self._frames, self._faults = Stopwatch(), FrameReporter(), {}
+        self._pipeline = Pipeline(
+            manifest,
+            self._engine,
+            self._calibration,
+            self.parameters.alignment,
+            time.perf_counter_ns,
+        )
+        unplaced = set(manifest.modality_names) - {'camera'} - set(self._calibration.camera_from)
+        self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
+        self._worker = Worker(
+            self._pipeline,
+            Extrinsics(self._pipeline.projection, sorted(unplaced)),
+            lambda: self.get_clock().now().nanoseconds,
+            self._publish,
+            self._report_fault,
+            self._stopwatch,
+        )
+        self._worker.start()
+        for spec in specs:
+            self._inputs[spec.stream] = Input(self, spec, self._worker.submit)
+        self.get_logger().info(
+            'active on ' + ', '.join(source.topic for source in self._inputs.values())
+        )
+
+    def _deactivate(self) -> None:
+        for source in self._inputs.values():
+            source.destroy()
+        self._inputs = {}
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
+        if self._outputs is not None:
+            self._outputs.destroy()
+            self._outputs = None
+
+    # Called by the worker
+
+    def _publish(self, prediction: Prediction) -> None:
+        self._outputs.publish(prediction, self._pipeline.projection.camera)
+
+    def _report_fault(self, stream: str, message: str) -> None:
+        projection = self._pipeline.projection
+        if stream in self._bundle.manifest.modality_names and message == projection.missing(
+            stream
+        ):
+            return  # a state that the input's status shows, not an incident
+        if stream in self._inputs:
+            self._inputs[stream].report_fault(message)
+        else:
+            self._faults[stream] = message
+        self.get_logger().error(message, throttle_duration_sec=1.0)
+
+    # Diagnostics
+
+    def _diagnose(self) -> None:
+        statuses = [self._engine_status()]
+        if self._worker is not None:
+            counters = self._worker.counters
+            statuses += [
+                input_status(
+                    source, self._lack(source), counters['streams'].get(source.spec.stream)
+                )
+                for source in self._inputs.values()
+            ]
+            statuses.append(self._frames.status(counters['frames'], self._stopwatch))
+            statuses.append(latency_status(self._stopwatch))
+        model = self._bundle.manifest.model if self._bundle else ''
+        array = diagnostic_array(
+            statuses, self.get_fully_qualified_name(), model, self.get_clock().now().to_msg()
+        )
+        self._diagnostics.publish(array)
+
+    def _lack(self, source: Input) -> str | None:
+        stream = source.spec.stream
+        if stream not in self._bundle.manifest.modality_names:
+            return None
+        return self._pipeline.projection.missing(stream)
+
+    def _engine_status(self) -> DiagnosticStatus:
+        if self._failure:
+            return status('engine', ERROR, self._failure, {})
+        if self._engine is None:
+            return status('engine', WARN, 'not configured', {})
+        values = {
+            'bundle': str(self._bundle.directory),
+            'bundle_sha256': self._bundle.identity,
+            'model': self._bundle.manifest.model,
+            'revision': self._bundle.manifest.revision,
+            'engine': self._engine.description,
+            'state': 'active' if self._worker else 'inactive',
+        }
+        if 'engine' in self._faults:
+            return status('engine', ERROR, self._faults.pop('engine'), values)
+        if self._is_without_clock():
+            message = 'use_sim_time is set, but nothing arrives on /clock: start the player'
+            self.get_logger().warning(message, throttle_duration_sec=10.0)
+            return status('engine', WARN, message, values)
+        return status('engine', OK, values['state'], values)
+
+    def _is_without_clock(self) -> bool:
+        return self.get_clock().ros_time_is_active and self.get_clock().now().nanoseconds == 0
+
+
+def _read_calibration(path: str) -> Calibration:
+    if not path:
+        return Calibration()
+    try:
+        mapping = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise InputError(
+            f'{path}: expected a calibration file (YAML), got {reason}; '
+            'correct the parameter calibration_file'
+        ) from None
+    return parse_calibration(mapping, path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    rclpy.init(args=arguments)
+    try:
+        node = PerceptionNode()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        rclpy.try_shutdown()
+        return 2
+    try:
+        if node.parameters.autostart:
+            node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    finally:
+        node.close()
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

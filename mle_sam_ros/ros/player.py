@@ -1,0 +1,192 @@
+"""Plays a recording into ROS with its original timing, for machines without `ros2 bag`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+import time
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from mle_sam_ros.bags.reader import BagReader, open_bag
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros.message_types import message_class
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+_LATCHED = ('/tf_static',)
+
+
+@dataclass(frozen=True)
+class PlayReport:
+    """What a run of the player did.
+
+    Attributes:
+        published: messages by topic, as published.
+        skipped: topics whose message package is not installed.
+        duration_s: from the first message to the last, wall clock.
+        max_late_s: by how much the latest message missed its time.
+    """
+
+    published: dict[str, int]
+    skipped: tuple[str, ...]
+    duration_s: float
+    max_late_s: float
+
+
+@dataclass
+class _Player:
+    node: Node
+    rate: float
+    clock_period_s: float
+    publishers: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, int] = field(default_factory=dict)
+    max_late_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.clock = self.node.create_publisher(Clock, '/clock', QoSProfile(depth=10))
+
+    def play(self, reader: BagReader) -> float:
+        """Publish every message at its time; returns the seconds it took."""
+        start_ns = last_ns = None
+        start_s = time.monotonic()
+        for log_time_ns, topic, cdr in reader.raw():
+            if topic not in self.publishers:
+                continue
+            if start_ns is None:
+                start_ns = log_time_ns
+                start_s = time.monotonic()
+            self._run_clock_until(log_time_ns, start_ns, start_s, last_ns)
+            last_ns = log_time_ns
+            self.publishers[topic].publish(bytes(cdr))
+            name = self.publishers[topic].topic_name
+            self.published[name] = self.published.get(name, 0) + 1
+        return time.monotonic() - start_s
+
+    def _run_clock_until(
+        self, log_time_ns: int, start_ns: int, start_s: float, last_ns: int | None
+    ) -> None:
+        """Sleep until a message is due; the clock ticks meanwhile and shows its log time."""
+        due_s = start_s + (log_time_ns - start_ns) * 1e-9 / self.rate
+        while (left_s := due_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, self.clock_period_s))
+            if due_s - time.monotonic() > 0:
+                played_s = (time.monotonic() - start_s) * self.rate
+                self._tick(start_ns + int(played_s * 1e9))
+        self.max_late_s = max(self.max_late_s, time.monotonic() - due_s)
+        if log_time_ns != last_ns:
+            self._tick(log_time_ns)
+
+    def _tick(self, now_ns: int) -> None:
+        seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
+        self.clock.publish(Clock(clock=Time(sec=seconds, nanosec=nanoseconds)))
+
+
+def play(
+    bag_path: str,
+    *,
+    rate: float = 1.0,
+    topics: Sequence[str] = (),
+    remap: Mapping[str, str] | None = None,
+    wait_for: Sequence[str] = (),
+    wait_s: float = 20.0,
+    clock_hz: float = 200.0,
+) -> PlayReport:
+    """Publish a recording's messages, byte for byte, and `/clock` with their log times.
+
+    Args:
+        bag_path: `.mcap` file or rosbag2 directory.
+        rate: 2.0 plays twice as fast.
+        topics: what to publish, by the bag's names; empty for everything.
+        remap: the bag's topic to the name to publish it under.
+        wait_for: topics, as published, that must have a subscriber before the first message.
+        wait_s: how long to wait for them.
+        clock_hz: ticks of `/clock` per second of wall time, besides one before each message.
+
+    Raises:
+        InputError: for a bag that cannot be read, an unknown topic, a rate or clock rate that is
+            not positive, or nobody listening in time.
+    """
+    if not (rate > 0 and clock_hz > 0):
+        raise InputError(
+            f'play: expected a positive rate and clock rate, got {rate} and {clock_hz}; correct it'
+        )
+    context = Context()
+    rclpy.init(context=context)
+    try:
+        node = rclpy.create_node('player', context=context)
+        player = _Player(node, rate, 1 / clock_hz)
+        with open_bag(bag_path) as reader:
+            skipped = _advertise(player, reader.topics, topics, remap or {}, bag_path)
+            _wait_for_subscribers(player, wait_for, wait_s)
+            duration_s = player.play(reader)
+        _drain(player)
+        return PlayReport(player.published, skipped, duration_s, player.max_late_s)
+    finally:
+        rclpy.shutdown(context=context)
+
+
+def _advertise(
+    player: _Player,
+    available: Mapping[str, str],
+    wanted: Sequence[str],
+    remap: Mapping[str, str],
+    bag_path: str,
+) -> tuple[str, ...]:
+    unknown = [topic for topic in (*wanted, *remap) if topic not in available]
+    if unknown:
+        raise InputError(
+            f'{bag_path}: expected topics among {", ".join(available)}, got '
+            f'{", ".join(unknown)}; correct the names'
+        )
+    skipped = []
+    for topic, kind in available.items():
+        if (wanted and topic not in wanted) or topic == '/clock':
+            continue
+        try:
+            message = message_class(kind)
+        except InputError as error:
+            player.node.get_logger().warning(f'{topic} is not played: {error}')
+            skipped.append(topic)
+            continue
+        player.publishers[topic] = player.node.create_publisher(
+            message, remap.get(topic, topic), _qos(topic)
+        )
+    return tuple(skipped)
+
+
+def _qos(topic: str) -> QoSProfile:
+    """Reliable, so that every subscriber matches; latched where late ones must still hear it."""
+    latched = topic in _LATCHED
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=100 if latched else 20,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
+
+
+def _wait_for_subscribers(player: _Player, wait_for: Sequence[str], wait_s: float) -> None:
+    publishers = {publisher.topic_name: publisher for publisher in player.publishers.values()}
+    unknown = [topic for topic in wait_for if topic not in publishers]
+    if unknown:
+        raise InputError(
+            f'play: expected to wait for topics among {", ".join(publishers)}, got '
+            f'{", ".join(unknown)}; correct the names'
+        )
+    deadline_s = time.monotonic() + wait_s
+    while silent := [t for t in wait_for if not publishers[t].get_subscription_count()]:
+        if time.monotonic() > deadline_s:
+            raise InputError(
+                f'play: expected subscribers within {wait_s:g} s, got none on '
+                f'{", ".join(silent)}; start the node first, on the same ROS_DOMAIN_ID'
+            )
+        time.sleep(0.05)
+    time.sleep(0.3)  # matching is mutual: give the subscribers' side time to finish
+
+
+def _drain(player: _Player) -> None:
+    """Wait until reliable subscribers have what was published."""
+    for publisher in player.publishers.values():
+        publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=2))

@@ -1,0 +1,90 @@
+"""Records topics into an MCAP file as they arrive, byte for byte."""
+
+from collections.abc import Mapping
+import threading
+from types import TracebackType
+
+from mle_sam_ros.bags.writer import BagWriter
+from mle_sam_ros.ros.message_types import message_class
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile
+
+
+class Recorder:
+    """Records while its `with` block runs, on a thread of its own.
+
+    The log time of a message is when it arrived, by `/clock` where `use_sim_time` is set.
+
+    ```python
+    with Recorder('out.mcap', {'/mle_sam/perception/mask': 'sensor_msgs/msg/Image'}) as recorder:
+        ...
+    print(recorder.counts)
+    ```
+    """
+
+    def __init__(
+        self, path: str, topics: Mapping[str, str], *, use_sim_time: bool = False, depth: int = 50
+    ) -> None:
+        """Open the file and subscribe.
+
+        Args:
+            path: the `.mcap` file to write; it gets its name when the block ends without error.
+            topics: name to type (`package/msg/Type`).
+            use_sim_time: take log times from `/clock`.
+            depth: messages that the middleware may hold per topic.
+
+        Raises:
+            InputError: for a type that is not installed, or a path that cannot be written.
+        """
+        types = {topic: message_class(kind) for topic, kind in topics.items()}
+        self.counts = dict.fromkeys(topics, 0)
+        self._writer = BagWriter(path)
+        self._context = Context()
+        rclpy.init(context=self._context)
+        self._node = rclpy.create_node(
+            'recorder',
+            context=self._context,
+            parameter_overrides=[Parameter('use_sim_time', value=use_sim_time)],
+        )
+        for topic, kind in topics.items():
+            self._node.create_subscription(
+                types[topic], topic, self._callback(topic, kind), QoSProfile(depth=depth), raw=True
+            )
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name='recorder')
+
+    def _callback(self, topic: str, kind: str):
+        def record(cdr: bytes) -> None:
+            log_time_ns = self._node.get_clock().now().nanoseconds
+            self._writer.write_raw(topic, kind, cdr, log_time_ns)
+            self.counts[topic] += 1
+
+        return record
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def __enter__(self) -> 'Recorder':
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._executor.shutdown()
+        rclpy.shutdown(context=self._context)
+        self._thread.join()
+        if kind is None:
+            self._writer.close()
+        else:
+            self._writer.discard()
