@@ -72,7 +72,7 @@ class FrameCamera:
         if condition.rain > 0:
             image = _drops(image, condition, rng)
         gain *= failure.exposure_factor
-        return _develop(_bloom(image * np.float32(gain)), min(gain, MAX_GAIN), rng)
+        return _develop(_bloom(image * np.float32(gain)), gain, rng)
 
     def _blur(self, image, view, gain, failure, rng) -> np.ndarray:
         """Smear along the image motion of the exposure, then a slight lens blur."""
