@@ -39,6 +39,7 @@ class Trainer:
             trunk: the first stage's weights, for the second.
         """
         torch.manual_seed(recipe.seed)
+        torch.set_flush_denormal(True)  # numbers that mean nothing, and that CPUs are slow with
         self.recipe, self.stage, self.step = recipe, stage, 0
         self.config: StageConfig = getattr(recipe, stage)
         self.model = MleSam(recipe.network_of(stage))

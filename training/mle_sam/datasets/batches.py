@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
-from mle_sam.datasets.simulated import moments_of, Shard
-from mle_sam.recipe import StageConfig
 import numpy as np
 import torch
+
+from mle_sam.datasets.simulated import moments_of, Shard
+from mle_sam.recipe import StageConfig
 
 
 class Batch(NamedTuple):
@@ -23,7 +24,7 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """Batches as a pure function of seed and step, so a resumed run sees what an unbroken one sees.
+    """Batches as a pure function of seed and step: a resumed run sees what an unbroken one does.
 
     Moments come in a new random order every epoch; flips, jitter and modality dropout are drawn
     anew every step.
@@ -40,19 +41,19 @@ class Batches:
     def at(self, step: int) -> Batch:
         """The batch of one step."""
         rng = np.random.default_rng((self._seed, 1, step))
-        chosen = [self._moments[index] for index in self._indices(step)]
-        flips = rng.random(len(chosen)) < 0.5
+        chosen = [(self._moments[i], bool(rng.integers(2))) for i in self._indices(step)]
         rasters = {
-            name: [_flipped(s.rasters[name][i], f) for (s, i), f in zip(chosen, flips, strict=True)]
+            name: [_flipped(shard.rasters[name][i], flip) for (shard, i), flip in chosen]
             for name in self._modalities
         }
         if 'camera' in rasters:
             rasters['camera'] = [self._jittered(image, rng) for image in rasters['camera']]
-        labels = [_flipped(s.labels[i], f) for (s, i), f in zip(chosen, flips, strict=True)]
+        labels = np.stack([_flipped(shard.labels[i], flip) for (shard, i), flip in chosen])
+        present = random_presence(len(chosen), len(rasters), self._stage.keep_all, rng)
         return Batch(
-            {name: torch.from_numpy(np.stack(r).astype(np.float32)) for name, r in rasters.items()},
-            torch.from_numpy(np.stack(labels).astype(np.int64)),
-            torch.from_numpy(random_presence(len(chosen), len(rasters), self._stage.keep_all, rng)),
+            {n: torch.from_numpy(np.stack(r).astype(np.float32)) for n, r in rasters.items()},
+            torch.from_numpy(labels.astype(np.int64)),
+            torch.from_numpy(present),
         )
 
     def _indices(self, step: int) -> list[int]:

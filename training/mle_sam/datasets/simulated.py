@@ -9,14 +9,14 @@ from pathlib import Path
 import shutil
 
 import cv2
-from mle_sam.config import NetworkConfig
-from mle_sam_ros.core.camera_raster import camera_raster
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.event_raster import EventProjector
-from mle_sam_ros.core.lidar_raster import lidar_raster
-from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, ModalitySpec
+from mle_sam_ros.core.manifest import EventEncoding
+from mle_sam_ros.core.projection import Projection
+from mle_sam_ros.simulation.moments import Moment, moments
 import numpy as np
 from tqdm import tqdm
+
+from mle_sam.config import NetworkConfig
 
 # Halves the disk; a metre at 50 m is kept to 3 cm.
 _STORED_AS = {'camera': np.uint8, 'event': np.uint8, 'lidar': np.float16}
@@ -77,28 +77,18 @@ def read_shards(directory: Path, seeds: range, modalities: tuple[str, ...]) -> l
     return [_read_shard(_shard_path(directory, seed), modalities) for seed in seeds]
 
 
-def make_rasters(moment: 'Moment', network: NetworkConfig) -> dict[str, np.ndarray]:  # noqa: F821
-    """The rasters of a moment, exactly as the vehicle's pipeline makes them."""
-    camera = moment.calibration.cameras['camera'].scaled_to(network.input_hw)
-    return {spec.name: _raster(moment, spec, camera) for spec in network.modalities}
-
-
-def _raster(moment, spec: ModalitySpec, camera) -> np.ndarray:
-    encoding, calibration = spec.encoding, moment.calibration
-    if isinstance(encoding, LidarEncoding):
-        return lidar_raster(moment.cloud, calibration.camera_from[spec.name], camera, encoding)
-    if isinstance(encoding, EventEncoding):
-        window = moment.events.window(moment.stamp_ns - encoding.window_ns, moment.stamp_ns)
-        projector = EventProjector(
-            calibration.cameras[spec.name], camera, calibration.camera_from[spec.name], encoding
-        )
-        return projector.raster(window)
-    return camera_raster(moment.image, camera.size_hw)
+def make_rasters(moment: Moment, network: NetworkConfig) -> dict[str, np.ndarray]:
+    """The rasters of a moment, made by the one path that the vehicle's pipeline takes too."""
+    projection = Projection(network, moment.calibration)
+    data = {'camera': moment.image, 'lidar': moment.cloud}
+    for spec in network.modalities:
+        if isinstance(spec.encoding, EventEncoding):
+            after_ns = moment.stamp_ns - spec.encoding.window_ns
+            data[spec.name] = moment.events.window(after_ns, moment.stamp_ns)
+    return {name: projection.raster(name, data[name]) for name in network.modality_names}
 
 
 def _write_shard(task: tuple[NetworkConfig, int, int, Path]) -> None:
-    from mle_sam_ros.simulation.moments import moments
-
     network, seed, count, directory = task
     cv2.setNumThreads(1)
     taken = list(moments(seed, count))

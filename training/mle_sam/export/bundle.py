@@ -1,0 +1,142 @@
+"""From a checkpoint to the bundle that vehicles run."""
+
+import io
+from pathlib import Path
+import subprocess
+import tempfile
+
+from mle_sam_ros.core.manifest import SCHEMA_VERSION
+from mle_sam_ros.core.record import to_mapping
+from mle_sam_ros.runtime.bundle import (
+    Bundle,
+    encoder_name,
+    FUSE_DECODE_NAME,
+    GOLDEN_NAME,
+    write_bundle,
+)
+from mle_sam_ros.runtime.golden import subsets
+import numpy as np
+import torch
+from torch import nn
+
+from mle_sam.checkpoint import Checkpoint, load_model
+from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.model import MleSam
+
+FEATURE_NAMES = ['features_0', 'features_1', 'features_2']
+OPSET = 20  # the first with Gelu as one node; read by TensorRT 10.3 and later
+
+
+def export_bundle(
+    checkpoint: Checkpoint,
+    rasters: dict[str, np.ndarray],
+    accuracy: dict[str, object],
+    directory: Path,
+) -> Bundle:
+    """Write a bundle, whole or not at all.
+
+    Args:
+        checkpoint: of the experts stage.
+        rasters: one recorded (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
+        accuracy: measured figures, with the data they were measured on.
+        directory: of the bundle.
+
+    Raises:
+        InputError: if the directory holds something other than a bundle.
+    """
+    model = load_model(checkpoint)
+    config = model.config
+    encoders = {name: EncoderGraph(model, name).eval() for name in config.modality_names}
+    decoder = FuseDecodeGraph(model).eval()
+    inputs = {name: torch.from_numpy(raster)[None] for name, raster in rasters.items()}
+    with torch.inference_mode():
+        features = {name: encoders[name](inputs[name]) for name in config.modality_names}
+    stacked = tuple(torch.cat(level) for level in zip(*features.values(), strict=True))
+    present = torch.ones(len(inputs), dtype=torch.bool)
+    with tempfile.TemporaryDirectory() as room:
+        files: dict[str, bytes | Path] = {
+            GOLDEN_NAME: _npz(golden_arrays(model, rasters)),
+            FUSE_DECODE_NAME: _to_onnx(
+                decoder,
+                (*stacked, present),
+                [*FEATURE_NAMES, 'present'],
+                ['label_map', 'confidence', 'router_weights'],
+                Path(room) / FUSE_DECODE_NAME,
+            ),
+        }
+        for name, encoder in encoders.items():
+            path = Path(room) / encoder_name(name)
+            files[path.name] = _to_onnx(encoder, (inputs[name],), ['raster'], FEATURE_NAMES, path)
+        return write_bundle(directory, files, _manifest(checkpoint, accuracy))
+
+
+def golden_arrays(model: MleSam, rasters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the unexported network says of one recorded input per modality, for every subset."""
+    names = model.config.modality_names
+    arrays: dict[str, np.ndarray] = {f'raster_{name}': rasters[name] for name in names}
+    with torch.inference_mode():
+        encoded = {n: model.encode(torch.from_numpy(rasters[n])[None], n) for n in names}
+        for name, levels in encoded.items():
+            for level, features in enumerate(levels):
+                arrays[f'features_{level}/{name}'] = features.numpy()
+        stacked = [torch.stack(level) for level in zip(*encoded.values(), strict=True)]
+        for subset in subsets(names):
+            key, present = '+'.join(subset), torch.tensor([[name in subset for name in names]])
+            segmentation = model.decode(stacked, present)
+            probability = model.logits(segmentation)[0].softmax(0)
+            confidence, label_map = probability.max(0)
+            arrays[f'label_map/{key}'] = label_map.to(torch.uint8).numpy()
+            arrays[f'confidence/{key}'] = (confidence * 255).round().to(torch.uint8).numpy()
+            arrays[f'router_weights/{key}'] = segmentation.router_weights_BLM[0].numpy()
+    return arrays
+
+
+def _to_onnx(
+    graph: nn.Module,
+    inputs: tuple[torch.Tensor, ...],
+    input_names: list[str],
+    output_names: list[str],
+    path: Path,
+) -> Path:
+    torch.onnx.export(
+        graph,
+        inputs,
+        path,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=input_names,
+        output_names=output_names,
+        external_data=False,
+        verbose=False,
+    )
+    return path
+
+
+def _manifest(checkpoint: Checkpoint, accuracy: dict[str, object]) -> dict[str, object]:
+    recipe = checkpoint.recipe
+    network = recipe.network
+    return {
+        'schema_version': SCHEMA_VERSION,
+        'model': recipe.name,
+        'revision': _revision(),
+        'recipe': to_mapping(recipe),
+        'input_hw': list(network.input_hw),
+        'resize': 'stretch_area',
+        'modalities': to_mapping(network.modalities),
+        'classes': to_mapping(network.classes),
+        'router': {'levels': 3, 'k': min(network.router_k, len(network.modalities))},
+        'accuracy': accuracy,
+    }
+
+
+def _revision() -> str:
+    """The git revision of this code, or `unknown` where it is installed without its history."""
+    command = ['git', '-C', str(Path(__file__).parent), 'rev-parse', 'HEAD']
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else 'unknown'
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
