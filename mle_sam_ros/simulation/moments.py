@@ -66,7 +66,7 @@ def moments(
     conditions: Sequence[str] = CONDITION_NAMES,
     failures: Sequence[str] = ('none', *FAILURE_NAMES),
     failure_share: float = 0.3,
-    variants: int = 2,
+    variants: int = 3,
     instants_per_drive: int = 10,
 ) -> Iterator[Moment]:
     """Yield `count` moments; the same arguments give the same bytes.
