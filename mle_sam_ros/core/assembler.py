@@ -97,7 +97,9 @@ class Assembler:
 
     def poll(self, now_ns: int) -> SensorSet | None:
         """Move time to `now_ns` and give the next set that is due; call again until None."""
-        self._set_clock(now_ns)
+        if self._steps_back(now_ns, self._now_ns):
+            return self._jump_back(now_ns)
+        self._now_ns = max(now_ns, self._clock_ns)  # a small step back: time stands still
         while (frame := self._frame or self._beat()) is not None:
             self._frame = frame
             if self._clock_ns < self._leaves_ns(frame):
@@ -130,8 +132,8 @@ class Assembler:
             return
         self._newest_ns = reference_ns
         self._metronome.hear(stamp_ns, self._arrival_ns(reference_ns))
-        if self._served_ns is not None and reference_ns <= self._served_ns:
-            self.account.reject('overtaken')  # its instant was served without the camera
+        if self._is_served(reference_ns):
+            self.account.reject('overtaken')  # it comes after a set that did without the camera
             return
         if self._frame is not None and self._frame.image is not None:
             self.account.supersede()
@@ -193,20 +195,21 @@ class Assembler:
 
     def _serve(self, frame: _Frame) -> SensorSet | None:
         """Close the frame's account, and give its set where there is one."""
-        has_image = frame.image is not None
+        is_beat = frame.image is None
+        if is_beat and self._is_served(frame.reference_ns):
+            return None
         missing = self._missing_at(frame.reference_ns)
         if missing is not None:
-            if has_image:
+            if not is_beat:
                 self.account.reject(f'{missing}_missing')
             return None
         sensor_set = self._assemble(frame)
-        is_late_beat = self._served_ns is not None and frame.reference_ns <= self._served_ns
-        if not sensor_set.samples or is_late_beat:
+        if not sensor_set.samples:
             return None
-        if has_image:
-            self.account.emit()
-        else:
+        if is_beat:
             self.account.without_camera += 1
+        else:
+            self.account.emit()
         self._served_ns = frame.reference_ns
         return sensor_set
 
@@ -228,6 +231,9 @@ class Assembler:
                 return name
         return None
 
+    def _is_served(self, time_ns: int) -> bool:
+        return self._served_ns is not None and time_ns <= self._served_ns
+
     def _is_any_alive(self, time_ns: int) -> bool:
         return any(buffer.is_alive_at(time_ns) for buffer in self._buffers.values())
 
@@ -237,27 +243,26 @@ class Assembler:
     def _clock_ns(self) -> int:
         return AT_ONCE if self._now_ns is None else self._now_ns
 
-    def _set_clock(self, now_ns: int) -> None:
-        if self._steps_back(now_ns, self._now_ns):
-            self._start_anew(now_ns)
-            self._now_ns = now_ns
-        else:
-            self._now_ns = max(now_ns, self._clock_ns)  # small steps back: time stands still
-
     def _steps_back(self, time_ns: int, newest_ns: int | None) -> bool:
         return newest_ns is not None and time_ns < newest_ns - self._limits.max_step_back_ns
 
+    def _jump_back(self, now_ns: int) -> SensorSet | None:
+        """The clock went back: nothing that still waits could become any better, so it leaves."""
+        sensor_set = None if self._frame is None else self._serve(self._frame)
+        self._frame = None
+        self._start_anew(now_ns)
+        self._now_ns = now_ns
+        return sensor_set
+
     def _start_anew(self, time_ns: int) -> None:
-        """Time went back to `time_ns`: drop what belongs to the time before.
+        """Time went back to `time_ns`: forget what belongs to the time before.
 
         A stream may have made the step before the camera did; what it delivered since is kept.
         """
-        if self._frame is not None and self._frame.image is not None:
-            self.account.reject('clock_jump')
-        self._frame = self._newest_ns = self._served_ns = None
+        self._newest_ns = self._served_ns = None
         self._metronome.rest()
+        limit_ns = time_ns + self._limits.max_step_back_ns // 2
         for buffer in self._buffers.values():
-            limit_ns = time_ns + self._limits.max_step_back_ns // 2
             if buffer.newest_ns is not None and buffer.newest_ns > limit_ns:
                 buffer.clear()
         self.account.clock_jumps += 1
