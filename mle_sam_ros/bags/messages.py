@@ -109,7 +109,6 @@ def point_cloud(points: np.ndarray, stamp_ns: int, frame_id: str) -> Any:
     stamp).
     """
     layout = points.dtype
-    assert layout.fields is not None, 'a structured array'
     fields = [
         new_message(
             'sensor_msgs/msg/PointField',
@@ -118,7 +117,7 @@ def point_cloud(points: np.ndarray, stamp_ns: int, frame_id: str) -> Any:
             datatype=_DATATYPES[kind.str[1:]],
             count=1,
         )
-        for name, (kind, offset) in ((name, layout.fields[name][:2]) for name in layout.names)
+        for name, (kind, offset, *_) in (layout.fields or {}).items()
     ]
     return new_message(
         'sensor_msgs/msg/PointCloud2',

@@ -120,6 +120,7 @@ def _check(got: Signature, expected: Signature, where: str) -> None:
 
 
 def _describe(signature: Signature) -> str:
-    return ', '.join(
+    tensors = [
         f'{name} {"x".join(map(str, shape))} {dtype}' for name, (shape, dtype) in signature.items()
-    )
+    ]
+    return ', '.join(tensors) or 'nothing'

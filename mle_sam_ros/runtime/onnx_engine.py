@@ -1,8 +1,9 @@
 """A bundle on the processor with ONNX Runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter_ns
+from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
@@ -17,7 +18,11 @@ from mle_sam_ros.runtime.contract import (
 import numpy as np
 import onnxruntime
 
-_DTYPES = {'tensor(uint8)': 'uint8', 'tensor(float)': 'float32', 'tensor(bool)': 'bool'}
+_DTYPES: dict[str, str] = {
+    'tensor(uint8)': 'uint8',
+    'tensor(float)': 'float32',
+    'tensor(bool)': 'bool',
+}
 
 
 class OnnxEngine:
@@ -101,12 +106,12 @@ def _load(path: Path, threads: int) -> onnxruntime.InferenceSession:
     except Exception as error:  # the library has no common base for its exceptions
         raise InputError(
             f'{path}: expected a graph that ONNX Runtime {onnxruntime.__version__} can load, got '
-            f'{" ".join(str(error).split())[-120:]!r}; copy or export the bundle again'
+            f'{str(error).rpartition(":")[2].strip()[:100]!r}; copy or export the bundle again'
         ) from None
 
 
 def _signatures(session: onnxruntime.InferenceSession) -> tuple[Signature, Signature]:
-    def of(tensors: list) -> Signature:
+    def of(tensors: Sequence[Any]) -> Signature:
         return {
             tensor.name: (tuple(tensor.shape), _DTYPES.get(tensor.type, tensor.type))
             for tensor in tensors

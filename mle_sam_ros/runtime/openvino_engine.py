@@ -17,8 +17,9 @@ from mle_sam_ros.runtime.contract import (
 )
 import numpy as np
 import openvino
+from openvino.frontend import FrontEndManager
 
-_DTYPES = {'u8': 'uint8', 'f32': 'float32', 'boolean': 'bool'}
+_DTYPES: dict[str, str] = {'u8': 'uint8', 'f32': 'float32', 'boolean': 'bool'}
 
 
 class OpenvinoEngine:
@@ -103,13 +104,15 @@ def _load(path: Path, threads: int) -> tuple[openvino.Model, openvino.InferReque
         'INFERENCE_PRECISION_HINT': 'f32',
     }
     try:
-        core = openvino.Core()
-        graph = core.read_model(path)
-        return graph, core.compile_model(graph, 'CPU', settings).create_infer_request()
+        # `read_model` would try the readers of every other format on a broken file as well.
+        reader = FrontEndManager().load_by_framework('onnx')
+        graph = reader.convert(reader.load(path))
+        compiled = openvino.Core().compile_model(graph, 'CPU', settings)
+        return graph, compiled.create_infer_request()
     except Exception as error:  # whatever a broken file makes the reader raise
         raise InputError(
             f'{path}: expected a graph that OpenVINO can load, got '
-            f'{" ".join(str(error).split())[-120:]!r}; copy or export the bundle again'
+            f'{" ".join(str(error).split())[-100:]!r}; copy or export the bundle again'
         ) from None
 
 

@@ -130,7 +130,9 @@ def test_corrupt_graph(bundle, tmp_path, backend, content):
     whole = bundle.path('encoder_event.onnx').read_bytes()
     files['encoder_event.onnx'] = whole[: len(whole) // 2] if content == 'half' else content
     broken = write_bundle(tmp_path / 'broken', files, manifest_mapping())
-    with pytest.raises(InputError, match=r'encoder_event\.onnx: expected a graph that') as error:
+    with pytest.raises(
+        InputError, match=r'encoder_event\.onnx: .*(expected a graph|got nothing)'
+    ) as error:
         open_engine(broken, backend, threads=1)
     assert '\n' not in str(error.value)
 
