@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 import math
 from typing import Any
 
-from mle_sam_ros.core.account import FrameAccount
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.subsets import subset_key, subset_keys
 import numpy as np
 
 _PERCENTILES = (50, 95, 99)
@@ -80,12 +79,12 @@ class Evaluation:
         self._subsets.setdefault(key, self._new_matrix()).update(truth, label_map)
         self._num_scored[key] = self._num_scored.get(key, 0) + 1
 
-    def metrics(self, account: FrameAccount, truth_frames: int) -> dict[str, Any]:
+    def metrics(self, frames: Mapping[str, Any], frames_without_mask: int) -> dict[str, Any]:
         """The part of `metrics.json` that repeats exactly when the run is repeated.
 
         Args:
-            account: of the run.
-            truth_frames: ground-truth label maps that the drive has.
+            frames: `FrameAccount.to_mapping()` of the run.
+            frames_without_mask: ground-truth label maps of the drive that no mask met.
         """
         num_scored = sum(not math.isnan(moment.miou) for moment in self.moments)
         return {
@@ -94,13 +93,13 @@ class Evaluation:
             'pixel_accuracy': _rounded(self._whole.accuracy()),
             'calibration_error': _rounded(self._calibration.value()),
             'frames_scored': num_scored,
-            'frames_without_mask': truth_frames - num_scored,
+            'frames_without_mask': frames_without_mask,
             'subsets': {
                 key: {**self._score(self._subsets[key]), 'frames_scored': self._num_scored[key]}
                 for key in subset_keys(self.manifest)
                 if key in self._subsets
             },
-            'frames': account.to_mapping(),
+            'frames': dict(frames),
             'router_weights': self._mean_router_weights(),
         }
 
@@ -135,22 +134,6 @@ class Evaluation:
 
     def _new_matrix(self) -> ConfusionMatrix:
         return ConfusionMatrix(len(self.manifest.classes))
-
-
-def subset_key(present: Iterable[str], manifest: Manifest) -> str:
-    """`camera+event+lidar`: modalities in the manifest's order."""
-    chosen = frozenset(present)
-    return '+'.join(name for name in manifest.modality_names if name in chosen)
-
-
-def subset_keys(manifest: Manifest) -> list[str]:
-    """Keys of all subsets of the sensors but the empty one, the largest first."""
-    names = manifest.modality_names
-    return [
-        '+'.join(subset)
-        for size in range(len(names), 0, -1)
-        for subset in combinations(names, size)
-    ]
 
 
 def _percentiles(values: list[float]) -> Mapping[str, float]:

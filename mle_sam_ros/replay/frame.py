@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mle_sam_ros.core.pipeline import Prediction
 import numpy as np
 
 
@@ -34,3 +35,20 @@ class Frame:
     truth: np.ndarray | None = None
     image: np.ndarray | None = None
     rasters: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
+    """The frame that a prediction of the pipeline makes; its latency is that of the pipeline."""
+    stages = prediction.timings_ms
+    return Frame(
+        prediction.stamp_ns,
+        prediction.label_map,
+        prediction.confidence,
+        prediction.present,
+        prediction.router_weights,
+        sum(value for stage, value in stages.items() if '/' not in stage),
+        stages,
+        truth,
+        prediction.image,
+        prediction.rasters,
+    )

@@ -1,7 +1,5 @@
 """Writing a drive as a video that browsers play."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
@@ -46,16 +44,6 @@ class Video:
         assert self._stream is not None
         self._stream.send(np.ascontiguousarray(panel))
         self._num_written += 1
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[Video]:
-    """A video that is finished when the block ends, by an error too."""
-    video = Video(path)
-    try:
-        yield video
-    finally:
-        video.close()
 
 
 def _open_stream(path: Path, size_hw: tuple[int, int]):

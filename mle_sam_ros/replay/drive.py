@@ -1,0 +1,145 @@
+"""A recorded drive through the pipeline, as a vehicle fast enough for every frame had run it."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from itertools import islice, pairwise
+from statistics import median_low
+import time
+from typing import Any
+
+from mle_sam_ros.bags.describe import Topics
+from mle_sam_ros.bags.reader import BagReader
+from mle_sam_ros.core.alignment import Alignment
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.inference import Engine
+from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.core.pipeline import Pipeline, Prediction
+from mle_sam_ros.core.sensor_set import SensorSet
+from mle_sam_ros.core.stamp import stamp_ns
+from tqdm import tqdm
+
+
+class Drive:
+    """Feeds a recording to a pipeline in the order of its log times.
+
+    Attributes:
+        pipeline: the node's own; its account covers the drive.
+        faults: one-line errors of messages and sensors, to how often they came.
+    """
+
+    def __init__(
+        self,
+        reader: BagReader,
+        topics: Topics,
+        manifest: Manifest,
+        engine: Engine,
+        calibration: Calibration,
+        drop: Collection[str] = (),
+    ) -> None:
+        """Set up.
+
+        Args:
+            reader: the recording.
+            topics: of the recording.
+            manifest: of the engine's bundle.
+            engine: makes the masks.
+            calibration: of the rig.
+            drop: streams to leave out, as if their sensors had never been switched on.
+
+        Raises:
+            InputError: for a stream that the model does not have, or if none is left.
+        """
+        _check_drop(drop, manifest)
+        alignment = Alignment()
+        if 'camera' in drop and topics.camera:
+            period_ns = _period_ns(reader, topics.camera)
+            alignment = replace(
+                alignment, camera=replace(alignment.camera, default_period_ns=period_ns)
+            )
+        self.pipeline = Pipeline(manifest, engine, calibration, alignment, time.perf_counter_ns)
+        self.faults: Counter[str] = Counter()
+        self._reader = reader
+        self._streams = {
+            topic: stream
+            for stream, topic in _topic_of(topics).items()
+            if topic is not None and stream not in drop
+        }
+
+    def predictions(self) -> Iterator[tuple[int, Prediction]]:
+        """The mask of every instant that gets one, and when it was complete (log time)."""
+        for now_ns, sensor_set in self._sensor_sets():
+            try:
+                prediction = self.pipeline.run(sensor_set)
+            except InputError as error:
+                self.faults[str(error)] += 1
+                continue
+            self.faults.update(prediction.faults.values())
+            yield now_ns, prediction
+
+    def _sensor_sets(self) -> Iterator[tuple[int, SensorSet]]:
+        total = self._reader.num_messages
+        with tqdm(total=total, desc='replay', unit=' messages', disable=None) as progress:
+            for log_time_ns, topic, _, message in self._reader.messages(self._streams):
+                yield from self._due(log_time_ns)
+                self._receive(self._streams[topic], message, log_time_ns)
+                yield from self._poll(log_time_ns)
+                progress.update()
+        while self.pipeline.account.waiting:
+            yield from self._poll(self._deadline_ns())
+
+    def _due(self, until_ns: int) -> Iterator[tuple[int, SensorSet]]:
+        """What comes of waiting until then: each set at its own time, so none is superseded."""
+        while (deadline_ns := self.pipeline.assembler.next_deadline_ns()) is not None:
+            if deadline_ns >= until_ns:
+                return
+            yield from self._poll(deadline_ns)
+
+    def _poll(self, now_ns: int) -> Iterator[tuple[int, SensorSet]]:
+        sensor_set = self.pipeline.poll(now_ns)
+        if sensor_set is not None:
+            yield now_ns, sensor_set
+
+    def _receive(self, stream: str, message: Any, log_time_ns: int) -> None:
+        try:
+            self.pipeline.receive(stream, message, log_time_ns)
+        except InputError as error:
+            self.faults[str(error)] += 1
+
+    def _deadline_ns(self) -> int:
+        deadline_ns = self.pipeline.assembler.next_deadline_ns()
+        assert deadline_ns is not None, 'a waiting frame has a deadline'
+        return deadline_ns
+
+
+def _topic_of(topics: Topics) -> dict[str, str | None]:
+    """Stream of the pipeline to its topic."""
+    return {
+        'camera': topics.camera,
+        'camera_info': topics.camera_info,
+        'event': topics.event,
+        'event_camera_info': topics.event_camera_info,
+        'lidar': topics.lidar,
+    }
+
+
+def _period_ns(reader: BagReader, camera_topic: str) -> int | None:
+    """The camera's period, of its first frames; None with fewer than two."""
+    stamps = [stamp_ns(item.message.header) for item in islice(reader.messages([camera_topic]), 9)]
+    intervals = [late - early for early, late in pairwise(stamps)]
+    return median_low(intervals) if intervals else None
+
+
+def _check_drop(drop: Collection[str], manifest: Manifest) -> None:
+    names = manifest.modality_names
+    unknown = [name for name in drop if name not in names]
+    if unknown:
+        raise InputError(
+            f'drop: expected some of {", ".join(names)}, got {unknown[0]!r}; name a sensor'
+        )
+    if set(drop) == set(names):
+        raise InputError(
+            f'drop: expected to leave at least one sensor, got all of {", ".join(names)}; '
+            'drop fewer'
+        )

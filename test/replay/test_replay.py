@@ -1,0 +1,200 @@
+"""A drive is replayed whole: the same each time, every frame accounted for, or not at all."""
+
+import json
+from pathlib import Path
+
+from bundles import write_tiny_bundle
+from mle_sam_ros.bags.reader import open_bag
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.image import decode_label_image
+from mle_sam_ros.replay.annotated import CAMERA_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
+from mle_sam_ros.replay.replay import replay
+import numpy as np
+import pytest
+from tiny_drive import PERIOD, START, write_drive
+
+SUBSETS = [
+    'camera+event+lidar', 'camera+event', 'camera+lidar', 'event+lidar', 'camera', 'event',
+    'lidar',
+]  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory) -> Path:
+    return write_tiny_bundle(tmp_path_factory.mktemp('bundle') / 'tiny').directory
+
+
+@pytest.fixture(scope='module')
+def drive(tmp_path_factory) -> Path:
+    return write_drive(tmp_path_factory.mktemp('drive') / 'drive.mcap')
+
+
+def run(drive: Path, bundle: Path, out: Path, **options) -> dict:
+    replay(drive, bundle, out, threads=1, **options)
+    return json.loads((out / 'metrics.json').read_text())
+
+
+def repeatable(out: Path) -> str:
+    """Everything in the metrics that must repeat, byte for byte."""
+    text = (out / 'metrics.json').read_text()
+    head, timings = text.split('  "latency_ms"')
+    assert '"p99"' in timings
+    return head
+
+
+def masks(out: Path) -> dict[int, bytes]:
+    with open_bag(out / 'annotated.mcap') as bag:
+        return {
+            item.message.header.stamp.sec * 10**9 + item.message.header.stamp.nanosec: bytes(
+                decode_label_image(item.message, MASK_TOPIC)
+            )
+            for item in bag.messages([MASK_TOPIC])
+        }
+
+
+def test_every_camera_frame_gets_a_mask(drive, bundle, tmp_path):
+    metrics = run(drive, bundle, tmp_path / 'out')
+    assert metrics['frames']['received'] == metrics['frames']['emitted'] == 20
+    assert metrics['frames_scored'] == 20
+    assert metrics['frames_without_mask'] == 0
+    assert metrics['faults'] == {}
+    assert sorted(masks(tmp_path / 'out')) == [START + (i + 2) * PERIOD for i in range(20)]
+    assert 0 < metrics['miou'] < 1
+    assert list(metrics['iou']) == ['road', 'road_line', *list(metrics['iou'])[2:]]
+    assert set(metrics['router_weights']) == {'level_0', 'level_1', 'level_2'}
+    for weights in metrics['router_weights'].values():
+        assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
+    assert {'p50', 'p95', 'p99', 'stages'} == set(metrics['latency_ms'])
+
+
+def test_a_replay_repeats_bit_for_bit(drive, bundle, tmp_path):
+    for name in ('first', 'second'):
+        run(drive, bundle, tmp_path / name, all_subsets=True)
+    assert repeatable(tmp_path / 'first') == repeatable(tmp_path / 'second')
+    first, second = ((tmp_path / n / 'annotated.mcap').read_bytes() for n in ('first', 'second'))
+    assert first == second
+
+
+def test_all_subsets_are_scored(drive, bundle, tmp_path):
+    subsets = run(drive, bundle, tmp_path / 'out', all_subsets=True)['subsets']
+    assert list(subsets) == SUBSETS
+    # The first sweep arrives after the first frame has left.
+    assert 18 <= subsets['camera+event+lidar']['frames_scored'] <= 20
+    assert len({score['miou'] for score in subsets.values()}) == len(SUBSETS)
+
+
+@pytest.mark.parametrize('sensor', ['event', 'lidar'])
+def test_a_dropped_sensor_is_as_if_it_were_never_there(drive, bundle, tmp_path, sensor):
+    topic = {'event': '/event_camera/events', 'lidar': '/lidar/points'}[sensor]
+    without = write_drive(tmp_path / 'without.mcap', without=(topic,))
+    dropped = run(drive, bundle, tmp_path / 'dropped', drop=[sensor])
+    never = run(without, bundle, tmp_path / 'never')
+    assert dropped['frames']['emitted'] == 20
+    assert all(sensor not in key for key in dropped['subsets'])
+    assert dropped['router_weights']['level_0'][sensor] == 0
+    assert dropped['subsets'] == never['subsets']
+    assert masks(tmp_path / 'dropped') == masks(tmp_path / 'never')
+
+
+def test_without_a_camera_masks_keep_its_rate(drive, bundle, tmp_path):
+    metrics = run(drive, bundle, tmp_path / 'out', drop=['camera'])
+    assert metrics['frames']['received'] == metrics['frames']['emitted'] == 0
+    stamps = sorted(masks(tmp_path / 'out'))
+    assert len(stamps) == metrics['frames']['without_camera'] >= 14
+    assert set(np.diff(stamps)) == {PERIOD}
+    assert set(metrics['subsets']) <= {'event+lidar', 'event', 'lidar'}
+    assert metrics['frames_scored'] == len(stamps)
+    with open_bag(tmp_path / 'out' / 'annotated.mcap') as bag:
+        assert CAMERA_TOPIC not in bag.topics
+
+
+def test_an_outage_costs_no_mask(bundle, tmp_path):
+    silent = {'camera': range(8, 20), 'lidar': range(16, 26)}
+    drive = write_drive(tmp_path / 'drive.mcap', 30, silent=silent)
+    metrics = run(drive, bundle, tmp_path / 'out')
+    frames = metrics['frames']
+    assert frames['received'] == 18
+    assert frames['emitted'] + frames['superseded'] + sum(frames['rejected'].values()) == 18
+    # 12 frames fail; the camera's silence shows after five periods (250 ms).
+    assert 7 <= frames['without_camera'] <= 9
+    # On the camera's own beat, so the label maps of its stamps fit exactly.
+    assert set(masks(tmp_path / 'out')) <= {START + (i + 2) * PERIOD for i in range(30)}
+    assert metrics['frames_scored'] + metrics['frames_without_mask'] == 30
+    assert {'camera+event+lidar', 'event+lidar', 'camera+event'} <= set(metrics['subsets'])
+
+
+def test_unreadable_frames_are_counted_and_named(bundle, tmp_path):
+    breaks = {4: {'encoding': 'bayer_rggb8'}, 9: {'step': 7}}
+    drive = write_drive(tmp_path / 'drive.mcap', breaks=breaks)
+    metrics = run(drive, bundle, tmp_path / 'out')
+    assert metrics['frames']['received'] == 20
+    assert metrics['frames']['emitted'] == 18
+    assert sum(metrics['frames']['rejected'].values()) == 2
+    assert metrics['frames_without_mask'] == 2
+    assert sorted(metrics['faults'].values()) == [1, 1]
+    assert any('bayer_rggb8' in fault for fault in metrics['faults'])
+
+
+def test_a_drive_without_ground_truth_has_no_score(bundle, tmp_path):
+    drive = write_drive(tmp_path / 'drive.mcap', without=('/ground_truth/labels',))
+    metrics = run(drive, bundle, tmp_path / 'out', all_subsets=True)
+    assert metrics['miou'] is None
+    assert metrics['frames_scored'] == 0
+    assert metrics['frames']['emitted'] == 20
+    assert metrics['subsets'] == {}
+
+
+def test_router_weights_are_in_the_annotated_recording(drive, bundle, tmp_path):
+    run(drive, bundle, tmp_path / 'out')
+    with open_bag(tmp_path / 'out' / 'annotated.mcap') as bag:
+        message = next(bag.messages([ROUTER_WEIGHTS_TOPIC])).message
+    assert [status.name for status in message.status[:3]] == ['level_0', 'level_1', 'level_2']
+    assert [value.key for value in message.status[0].values] == ['camera', 'event', 'lidar']
+
+
+def test_earlier_results_are_replaced(drive, bundle, tmp_path):
+    out = tmp_path / 'out'
+    run(drive, bundle, out, with_video=True)
+    assert (out / 'overlay.mp4').stat().st_size > 1000
+    run(drive, bundle, out, drop=['lidar'])
+    assert json.loads((out / 'metrics.json').read_text())['arguments']['drop'] == ['lidar']
+    assert not (out / 'overlay.mp4').exists()
+
+
+def bad_inputs(tmp_path, drive, bundle):
+    """Name to (bag, bundle, options, what the message must say)."""
+    cut = tmp_path / 'cut.mcap'
+    cut.write_bytes(drive.read_bytes()[:5000])
+    empty = tmp_path / 'empty.mcap'
+    empty.write_bytes(b'')
+    strange = write_drive(tmp_path / 'strange.mcap', num_classes=200)
+    return {
+        'no bag': (tmp_path / 'none.mcap', bundle, {}, 'none.mcap'),
+        'cut bag': (cut, bundle, {}, 'cut.mcap'),
+        'empty bag': (empty, bundle, {}, 'empty.mcap'),
+        'no bundle': (drive, tmp_path / 'none', {}, 'none'),
+        'unknown sensor': (drive, bundle, {'drop': ['radar']}, "got 'radar'"),
+        'no sensor left': (
+            drive, bundle, {'drop': ['camera', 'event', 'lidar']}, 'leave at least one',
+        ),
+        'unknown backend': (drive, bundle, {'backend': 'abacus'}, "got 'abacus'"),
+        'foreign classes': (strange, bundle, {}, 'class ids below 11'),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'case',
+    [
+        'no bag', 'cut bag', 'empty bag', 'no bundle', 'unknown sensor', 'no sensor left',
+        'unknown backend', 'foreign classes',
+    ],
+)  # fmt: skip
+def test_bad_input_leaves_nothing_behind(drive, bundle, tmp_path, case):
+    bag, model, options, words = bad_inputs(tmp_path, drive, bundle)[case]
+    room = tmp_path / 'room'
+    room.mkdir()
+    with pytest.raises(InputError) as error:
+        replay(bag, model, room / 'out', **options)
+    assert words in str(error.value)
+    assert '\n' not in str(error.value)
+    assert list(room.iterdir()) == []
