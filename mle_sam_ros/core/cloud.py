@@ -26,12 +26,19 @@ class PointCloud:
     def __len__(self) -> int:
         return len(self.xyz)
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the arrays, bytes."""
+        arrays = (self.xyz, self.intensity, self.time_ns)
+        return sum(array.nbytes for array in arrays if array is not None)
+
 
 def decode_cloud(message: Any, source: str) -> PointCloud:
     """Read a sweep; `t` (uint32, nanoseconds after the stamp) is taken as the per-point time.
 
     Raises:
-        InputError: for a layout that cannot be read, or coordinates that are not floating point.
+        InputError: for a layout that cannot be read, coordinates that are not floating point, or
+            points none of which is finite.
     """
     points = read_points(message, ('x', 'y', 'z'), source)
     kinds = [points.dtype[axis].kind for axis in 'xyz']
@@ -44,6 +51,11 @@ def decode_cloud(message: Any, source: str) -> PointCloud:
     xyz = np.empty((len(points), 3), np.float32)
     for column, axis in enumerate('xyz'):
         xyz[:, column] = points[axis]
+    if len(points) and not np.isfinite(xyz).all(axis=1).any():
+        raise InputError(
+            f'{source}: expected finite coordinates, got NaN or infinity in each of the '
+            f'{len(points)} points; check the LiDAR and its driver'
+        )
     intensity = np.zeros(len(points), np.float32)
     if 'intensity' in names:
         intensity[:] = points['intensity']

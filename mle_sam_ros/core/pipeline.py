@@ -117,7 +117,10 @@ class Pipeline:
         elif stream in ('camera_info', 'event_camera_info'):
             self._receive_camera_info(stream, message)
         else:
-            self.assembler.push(stream, stamp_ns(message.header), message, len(message.data))
+            # Decoded once here, although one sweep serves several frames; and a sweep that cannot
+            # be read is reported even if no frame would have used it.
+            cloud = decode_cloud(message, stream)
+            self.assembler.push(stream, stamp_ns(message.header), cloud, cloud.nbytes)
 
     def poll(self, now_ns: int) -> SensorSet | None:
         """The newest complete SensorSet that was not yet handed out, or None."""
@@ -143,9 +146,11 @@ class Pipeline:
 
     def _predict(self, sensor_set: SensorSet) -> Prediction:
         start_ns = self._clock_ns()
-        data, faults = self._decode(sensor_set)
+        data = {name: sample.payload for name, sample in sensor_set.samples.items()}
+        if 'camera' in data:
+            data['camera'] = decode_image(data['camera'], 'camera')
         decoded_ns = self._clock_ns()
-        rasters = self._project(data, faults)
+        rasters, faults = self._project(data)
         projected_ns = self._clock_ns()
         inference = self._engine.infer(rasters, frozenset(rasters))
         inferred_ns = self._clock_ns()
@@ -176,20 +181,9 @@ class Pipeline:
             timings_ms,
         )
 
-    def _decode(self, sensor_set: SensorSet) -> tuple[dict[str, Any], dict[str, str]]:
-        """Images, events and clouds by modality; and what could not be read."""
-        data, faults = {}, {}
-        decoders = {'camera': decode_image, 'lidar': decode_cloud}
-        for modality, sample in sensor_set.samples.items():
-            decode = decoders.get(modality)
-            try:
-                data[modality] = decode(sample.payload, modality) if decode else sample.payload
-            except InputError as error:
-                faults[modality] = str(error)
-        return data, faults
-
-    def _project(self, data: dict[str, Any], faults: dict[str, str]) -> dict[str, np.ndarray]:
-        rasters = {}
+    def _project(self, data: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        """Rasters by modality; and of those that could not be projected, why."""
+        rasters, faults = {}, {}
         for modality in self.manifest.modality_names:
             if modality in data:
                 try:
@@ -199,7 +193,7 @@ class Pipeline:
         if not rasters:
             reasons = '; '.join(faults.values()) or 'no sensor of this bundle'
             raise InputError(f'sensors: expected at least one that can be used, got {reasons}')
-        return rasters
+        return rasters, faults
 
     def _receive_camera(self, message: Any) -> None:
         try:

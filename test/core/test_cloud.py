@@ -57,3 +57,9 @@ def test_refuses_unknown_datatype():
     message.fields[3].datatype = 9
     with pytest.raises(InputError, match=r"datatype from 1 to 8 .* got 9 x 1 for 'w'"):
         decode_cloud(message, 'lidar/points')
+
+
+def test_refuses_points_none_of_which_is_finite():
+    columns = {axis: (FLOAT32, 4 * i, [np.nan, np.inf]) for i, axis in enumerate('xyz')}
+    with pytest.raises(InputError, match='finite coordinates, got NaN or infinity in each of the'):
+        decode_cloud(sweep(columns=columns), 'lidar/points')
