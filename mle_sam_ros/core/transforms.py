@@ -55,6 +55,10 @@ class TransformTree:
             matrix = matrix_from_message(item.transform)
             self.set(item.header.frame_id, item.child_frame_id, matrix)
 
+    def connects(self, target: str, source: str) -> bool:
+        """Whether the two frames hang together, so that `lookup` has an answer."""
+        return self._to_root(target)[0] == self._to_root(source)[0]
+
     def lookup(self, target: str, source: str) -> np.ndarray:
         """(4, 4) target_from_source.
 

@@ -1,0 +1,131 @@
+"""Which topics of a recording are which stream."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+
+from mle_sam_ros.bags.reader import BagReader
+from mle_sam_ros.core.errors import InputError
+
+_IMAGE = 'sensor_msgs/msg/Image'
+_CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
+_CLOUD = 'sensor_msgs/msg/PointCloud2'
+_EVENT_PACKET = 'event_camera_msgs/msg/EventPacket'
+_TRANSFORMS = 'tf2_msgs/msg/TFMessage'
+
+_TYPES = {
+    'camera': (_IMAGE,),
+    'camera_info': (_CAMERA_INFO,),
+    'event': (_EVENT_PACKET, _CLOUD),
+    'event_camera_info': (_CAMERA_INFO,),
+    'lidar': (_CLOUD,),
+    'labels': (_IMAGE,),
+    'tf_static': (_TRANSFORMS,),
+}
+# Images that are made from others, and that nobody drives by.
+_DERIVED = ('mask', 'overlay', 'confidence', 'depth', 'event', 'debug')
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topic of each stream; None where the recording has none."""
+
+    camera: str
+    camera_info: str | None
+    event: str | None
+    event_camera_info: str | None
+    lidar: str | None
+    labels: str | None
+    tf_static: str | None
+
+
+def find_topics(bag: BagReader, chosen: Mapping[str, str] | None = None) -> Topics:
+    """Tell the streams of a recording by the types and names of its topics.
+
+    Args:
+        bag: to look at.
+        chosen: stream to topic, where the caller knows better than this function.
+
+    Raises:
+        InputError: for a recording without a camera, several topics that would do, or a chosen
+            topic that is missing or has another type.
+    """
+    finder = _Finder(bag, dict(chosen or {}))
+    camera = finder.find('camera', _is_camera)
+    if camera is None:
+        listed = ', '.join(f'{name} ({kind})' for name, kind in sorted(bag.topics.items()))
+        raise InputError(
+            f'{bag.path}: expected a camera topic of type {_IMAGE}, got {listed or "no topics"}; '
+            'record the camera, or choose its topic'
+        )
+    event = finder.find('event', _is_event)
+    return Topics(
+        camera=camera,
+        camera_info=finder.find('camera_info', _beside(camera)),
+        event=event,
+        event_camera_info=finder.find('event_camera_info', _beside(event)),
+        lidar=finder.find('lidar', _is_lidar),
+        labels=finder.find('labels', _is_labels),
+        tf_static=finder.find('tf_static', _is_static),
+    )
+
+
+def _is_camera(name: str, _: str) -> bool:
+    return not _is_labels(name, _) and not any(word in name for word in _DERIVED)
+
+
+def _is_labels(name: str, _: str) -> bool:
+    return 'label' in name or 'ground_truth' in name
+
+
+def _is_event(name: str, kind: str) -> bool:
+    return kind == _EVENT_PACKET or 'event' in name
+
+
+def _is_lidar(name: str, _: str) -> bool:
+    return 'event' not in name
+
+
+def _is_static(name: str, _: str) -> bool:
+    return name.endswith('/tf_static')
+
+
+def _beside(topic: str | None) -> Callable[[str, str], bool]:
+    """A camera and its CameraInfo share a namespace, as image_transport has it."""
+    info = None if topic is None else topic.rpartition('/')[0] + '/camera_info'
+    return lambda name, _: name == info
+
+
+class _Finder:
+    def __init__(self, bag: BagReader, chosen: dict[str, str]) -> None:
+        self._bag = bag
+        self._chosen = chosen
+        unknown = sorted(set(chosen) - {field.name for field in fields(Topics)})
+        if unknown:
+            raise InputError(
+                f'topics: expected streams among {", ".join(_TYPES)}, got {", ".join(unknown)}; '
+                'choose one of these'
+            )
+
+    def find(self, stream: str, is_wanted: Callable[[str, str], bool]) -> str | None:
+        if stream in self._chosen:
+            return self._check_chosen(stream, self._chosen[stream])
+        names = [
+            name
+            for name, kind in sorted(self._bag.topics.items())
+            if kind in _TYPES[stream] and is_wanted(name, kind)
+        ]
+        if len(names) > 1:
+            raise InputError(
+                f'{self._bag.path}: expected one topic for {stream}, got {", ".join(names)}; '
+                f'choose one, as in {stream}={names[0]}'
+            )
+        return names[0] if names else None
+
+    def _check_chosen(self, stream: str, topic: str) -> str:
+        got = self._bag.topics.get(topic, 'no such topic')
+        if got not in _TYPES[stream]:
+            raise InputError(
+                f'{self._bag.path}: expected {topic} for {stream} with type '
+                f'{" or ".join(_TYPES[stream])}, got {got}; choose another topic'
+            )
+        return topic
