@@ -29,12 +29,9 @@ def test_an_error_leaves_earlier_results_as_they_were(tmp_path):
     (tmp_path / 'out').mkdir()
     (tmp_path / 'out' / 'metrics.json').write_text('old')
 
-    def fail():
-        with output_directory(tmp_path / 'out', NAMES) as draft:
-            (draft / 'metrics.json').write_text('half')
-            raise KeyboardInterrupt
-
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt), output_directory(tmp_path / 'out', NAMES) as draft:
+        (draft / 'metrics.json').write_text('half')
+        raise KeyboardInterrupt
     assert names_below(tmp_path) == ['out', 'out/metrics.json']
     assert (tmp_path / 'out' / 'metrics.json').read_text() == 'old'
 

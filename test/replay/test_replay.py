@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bundles import write_tiny_bundle
+from bundles import CLASSES, MODALITIES, write_tiny_bundle
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.image import decode_label_image
@@ -29,8 +29,20 @@ def drive(tmp_path_factory) -> Path:
     return write_drive(tmp_path_factory.mktemp('drive') / 'drive.mcap')
 
 
+@pytest.fixture(scope='module')
+def whole(drive, bundle, tmp_path_factory) -> Path:
+    """The results of the drive with all subsets."""
+    out = tmp_path_factory.mktemp('whole') / 'out'
+    run(drive, bundle, out, all_subsets=True)
+    return out
+
+
 def run(drive: Path, bundle: Path, out: Path, **options) -> dict:
     replay(drive, bundle, out, threads=1, **options)
+    return metrics_in(out)
+
+
+def metrics_in(out: Path) -> dict:
     return json.loads((out / 'metrics.json').read_text())
 
 
@@ -52,31 +64,30 @@ def masks(out: Path) -> dict[int, bytes]:
         }
 
 
-def test_every_camera_frame_gets_a_mask(drive, bundle, tmp_path):
-    metrics = run(drive, bundle, tmp_path / 'out')
+def test_every_camera_frame_gets_a_mask(whole):
+    metrics = metrics_in(whole)
     assert metrics['frames']['received'] == metrics['frames']['emitted'] == 20
     assert metrics['frames_scored'] == 20
     assert metrics['frames_without_mask'] == 0
     assert metrics['faults'] == {}
-    assert sorted(masks(tmp_path / 'out')) == [START + (i + 2) * PERIOD for i in range(20)]
+    assert sorted(masks(whole)) == [START + (i + 2) * PERIOD for i in range(20)]
     assert 0 < metrics['miou'] < 1
-    assert list(metrics['iou']) == ['road', 'road_line', *list(metrics['iou'])[2:]]
+    assert list(metrics['iou']) == list(CLASSES)
     assert set(metrics['router_weights']) == {'level_0', 'level_1', 'level_2'}
     for weights in metrics['router_weights'].values():
         assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
     assert {'p50', 'p95', 'p99', 'stages'} == set(metrics['latency_ms'])
 
 
-def test_a_replay_repeats_bit_for_bit(drive, bundle, tmp_path):
-    for name in ('first', 'second'):
-        run(drive, bundle, tmp_path / name, all_subsets=True)
-    assert repeatable(tmp_path / 'first') == repeatable(tmp_path / 'second')
-    first, second = ((tmp_path / n / 'annotated.mcap').read_bytes() for n in ('first', 'second'))
+def test_a_replay_repeats_bit_for_bit(drive, bundle, whole, tmp_path):
+    run(drive, bundle, tmp_path / 'again', all_subsets=True)
+    assert repeatable(whole) == repeatable(tmp_path / 'again')
+    first, second = ((out / 'annotated.mcap').read_bytes() for out in (whole, tmp_path / 'again'))
     assert first == second
 
 
-def test_all_subsets_are_scored(drive, bundle, tmp_path):
-    subsets = run(drive, bundle, tmp_path / 'out', all_subsets=True)['subsets']
+def test_all_subsets_are_scored(whole):
+    subsets = metrics_in(whole)['subsets']
     assert list(subsets) == SUBSETS
     # The first sweep arrives after the first frame has left.
     assert 18 <= subsets['camera+event+lidar']['frames_scored'] <= 20
@@ -144,9 +155,8 @@ def test_a_drive_without_ground_truth_has_no_score(bundle, tmp_path):
     assert metrics['subsets'] == {}
 
 
-def test_router_weights_are_in_the_annotated_recording(drive, bundle, tmp_path):
-    run(drive, bundle, tmp_path / 'out')
-    with open_bag(tmp_path / 'out' / 'annotated.mcap') as bag:
+def test_router_weights_are_in_the_annotated_recording(whole):
+    with open_bag(whole / 'annotated.mcap') as bag:
         message = next(bag.messages([ROUTER_WEIGHTS_TOPIC])).message
     assert [status.name for status in message.status[:3]] == ['level_0', 'level_1', 'level_2']
     assert [value.key for value in message.status[0].values] == ['camera', 'event', 'lidar']
@@ -161,40 +171,40 @@ def test_earlier_results_are_replaced(drive, bundle, tmp_path):
     assert not (out / 'overlay.mp4').exists()
 
 
-def bad_inputs(tmp_path, drive, bundle):
-    """Name to (bag, bundle, options, what the message must say)."""
-    cut = tmp_path / 'cut.mcap'
-    cut.write_bytes(drive.read_bytes()[:5000])
-    empty = tmp_path / 'empty.mcap'
-    empty.write_bytes(b'')
-    strange = write_drive(tmp_path / 'strange.mcap', num_classes=200)
-    return {
-        'no bag': (tmp_path / 'none.mcap', bundle, {}, 'none.mcap'),
-        'cut bag': (cut, bundle, {}, 'cut.mcap'),
-        'empty bag': (empty, bundle, {}, 'empty.mcap'),
-        'no bundle': (drive, tmp_path / 'none', {}, 'none'),
-        'unknown sensor': (drive, bundle, {'drop': ['radar']}, "got 'radar'"),
-        'no sensor left': (
-            drive, bundle, {'drop': ['camera', 'event', 'lidar']}, 'leave at least one',
-        ),
-        'unknown backend': (drive, bundle, {'backend': 'abacus'}, "got 'abacus'"),
-        'foreign classes': (strange, bundle, {}, 'class ids below 11'),
-    }  # fmt: skip
+def cut(path: Path, drive: Path, num_bytes: int) -> Path:
+    path.write_bytes(drive.read_bytes()[:num_bytes])
+    return path
 
 
-@pytest.mark.parametrize(
-    'case',
-    [
-        'no bag', 'cut bag', 'empty bag', 'no bundle', 'unknown sensor', 'no sensor left',
-        'unknown backend', 'foreign classes',
-    ],
-)  # fmt: skip
+# Name to (what to replace of the arguments, given a directory and a good drive; what is said).
+BAD_INPUTS = {
+    'no bag': (lambda room, drive: {'bag_path': room / 'none.mcap'}, 'none.mcap'),
+    'cut bag': (lambda room, drive: {'bag_path': cut(room / 'cut.mcap', drive, 5000)}, 'cut.mcap'),
+    'empty bag': (lambda room, drive: {'bag_path': cut(room / 'e.mcap', drive, 0)}, 'e.mcap'),
+    'no camera': (
+        lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, without=CAMERA_TOPICS)},
+        'd.mcap',
+    ),
+    'no bundle': (lambda room, drive: {'bundle_path': room / 'none'}, 'none'),
+    'unknown sensor': (lambda room, drive: {'drop': ['radar']}, "got 'radar'"),
+    'no sensor left': (lambda room, drive: {'drop': MODALITIES}, 'leave at least one'),
+    'unknown backend': (lambda room, drive: {'backend': 'abacus'}, "got 'abacus'"),
+    'foreign classes': (
+        lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, num_classes=200)},
+        'class ids below 11',
+    ),
+}
+CAMERA_TOPICS = ('/camera/image', '/camera/camera_info')
+
+
+@pytest.mark.parametrize('case', BAD_INPUTS)
 def test_bad_input_leaves_nothing_behind(drive, bundle, tmp_path, case):
-    bag, model, options, words = bad_inputs(tmp_path, drive, bundle)[case]
-    room = tmp_path / 'room'
-    room.mkdir()
+    make, words = BAD_INPUTS[case]
+    arguments = {'bag_path': drive, 'bundle_path': bundle, **make(tmp_path, drive)}
+    results = tmp_path / 'results'
+    results.mkdir()
     with pytest.raises(InputError) as error:
-        replay(bag, model, room / 'out', **options)
+        replay(out=results / 'out', **arguments)
     assert words in str(error.value)
     assert '\n' not in str(error.value)
-    assert list(room.iterdir()) == []
+    assert list(results.iterdir()) == []
