@@ -1,0 +1,141 @@
+"""The parts of the node that need no traffic."""
+
+import dataclasses
+import socket
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from bundles import manifest_mapping
+from mle_sam_ros.core.alignment import Alignment
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import parse_manifest
+from mle_sam_ros.core.projection import Projection
+from mle_sam_ros.ros import environment
+from mle_sam_ros.ros.extrinsics import Extrinsics
+from mle_sam_ros.ros.latency import Stopwatch
+from mle_sam_ros.ros.message_types import message_class
+from mle_sam_ros.ros.outputs import image_message
+from mle_sam_ros.ros.parameters import NodeParameters, parameter_names
+import numpy as np
+from ros_bench import CALIBRATION, CAMERA_FROM_LIDAR
+from std_msgs.msg import Header
+
+
+@pytest.fixture
+def projection():
+    manifest = parse_manifest({**manifest_mapping(), 'files': {}}, 'manifest.json')
+    return Projection(manifest, Calibration(CALIBRATION.cameras, {}))
+
+
+def transforms(*items):
+    return SimpleNamespace(
+        transforms=[
+            SimpleNamespace(
+                header=SimpleNamespace(frame_id=parent),
+                child_frame_id=child,
+                transform=SimpleNamespace(
+                    translation=SimpleNamespace(x=x, y=0.0, z=0.0),
+                    rotation=SimpleNamespace(x=q[0], y=q[1], z=q[2], w=q[3]),
+                ),
+            )
+            for parent, child, x, q in items
+        ]
+    )
+
+
+# The optical frame in the body frame.
+OPTICAL = (-0.5, 0.5, -0.5, 0.5)
+STILL = (0.0, 0.0, 0.0, 1.0)
+
+
+def test_extrinsics_come_together_from_frames_and_transforms(projection):
+    extrinsics = Extrinsics(projection, ['event', 'lidar'])
+    extrinsics.hear_frame('camera', 'camera_optical')
+    extrinsics.hear_transforms(transforms(('base', 'camera_optical', 1.0, OPTICAL)))
+    assert 'camera_from.lidar' in projection.missing('lidar')
+    extrinsics.hear_frame('lidar', 'laser')
+    assert 'camera_from.lidar' in projection.missing('lidar')
+    extrinsics.hear_transforms(transforms(('base', 'laser', 1.5, STILL)))
+    assert projection.missing('lidar') is None
+    assert 'camera_from.event' in projection.missing('event')
+    expected = CAMERA_FROM_LIDAR.copy()
+    expected[2, 3] = 0.5  # the LiDAR stands half a metre ahead of the camera
+    np.testing.assert_allclose(extrinsics._known['lidar'], expected, atol=1e-12)
+
+
+def test_extrinsics_leave_alone_what_the_file_places(projection):
+    extrinsics = Extrinsics(projection, ['event'])
+    extrinsics.hear_frame('camera', 'base')
+    extrinsics.hear_frame('lidar', 'laser')
+    extrinsics.hear_transforms(transforms(('base', 'laser', 1.5, STILL)))
+    assert projection.missing('lidar') is not None
+
+
+def test_every_parameter_has_a_description_of_its_own_field():
+    from mle_sam_ros.ros.parameters import _descriptions
+
+    names = parameter_names()
+    assert 'alignment.camera.wait_ns' in names
+    assert 'alignment.event.window_ns' not in names  # the model's, not the vehicle's
+    assert not any(name.endswith('.name') for name in names)
+    for record in (NodeParameters(), Alignment().camera, Alignment().event, Alignment().lidar):
+        fields = {field.name for field in dataclasses.fields(record)}
+        assert set(_descriptions(type(record))) == fields
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({}, 'parameter bundle: expected the directory'),
+        ({'bundle': 'x', 'backend': 'cuda'}, "backend: expected auto, onnx, openvino, got 'cuda'"),
+        ({'bundle': 'x', 'event_message': 'raw'}, "event_message: expected .* got 'raw'"),
+    ],
+)
+def test_parameters_refuse(changes, message):
+    with pytest.raises(InputError, match=message):
+        NodeParameters(**changes).check()
+
+
+def test_message_class_names_the_package_that_is_missing():
+    with pytest.raises(InputError, match=r'no_such_msgs/msg/Thing.*ros-.*-no-such-msgs'):
+        message_class('no_such_msgs/msg/Thing')
+
+
+def test_image_message_of_a_view_holds_its_pixels():
+    pixels = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)[:, ::2]
+    message = image_message(pixels, 'rgb8', Header())
+    assert (message.height, message.width, message.step) == (4, 3, 9)
+    assert message.data.tobytes() == pixels.tobytes()
+
+
+def test_stopwatch_percentiles():
+    stopwatch = Stopwatch()
+    for value in range(101):
+        stopwatch.add('infer', float(value))
+    assert stopwatch.percentiles() == {'infer': (50.0, 95.0, 99.0)}
+    with pytest.raises(ZeroDivisionError), stopwatch.stage('publish'):
+        1 / 0  # noqa: B018
+    assert 'publish' not in stopwatch.percentiles()
+
+
+def test_free_domain_id_avoids_a_domain_in_use():
+    first = environment.free_domain_id()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
+        busy.bind(('', 7400 + 250 * first))
+        assert environment.free_domain_id() != first
+
+
+def test_private_environment_names_a_profile_that_exists():
+    variables = environment.private_environment(42)
+    assert variables['ROS_DOMAIN_ID'] == '42'
+    assert variables['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    profile = variables['FASTRTPS_DEFAULT_PROFILES_FILE']
+    assert profile == variables['FASTDDS_DEFAULT_PROFILES_FILE']
+    with open(profile) as stream:
+        text = stream.read()
+    size = int(text.split('<segment_size>')[1].split('<')[0])
+    assert size >= 128 << 20
