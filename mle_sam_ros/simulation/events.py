@@ -59,7 +59,7 @@ class EventSensor:
         self._level = log_intensity - up + rng.random(shape, np.float32) * (up + down)
         self._before = log_intensity
         self._stamp_ns = stamp_ns
-        self._block_px = failure.event_block_px
+        self.failure = failure  # it may begin and end between two calls of `advance`
         self._noise_rate_hz = noise_rate_hz
         self._rng = rng
 
@@ -70,7 +70,7 @@ class EventSensor:
             self._before, log_intensity, self._level, self._thresholds[0], self._thresholds[1]
         )
         x, y, part, polarity = self._with_noise(x, y, part, polarity, step_ns)
-        if self._block_px > 1:
+        if self.failure.event_block_px > 1:
             x, y, part, polarity = self._coarsened(x, y, part, polarity)
         # Whole microseconds, as the sensor's clock counts; never at the last stamp itself.
         t_us = np.ceil(part * (step_ns / 1000)).clip(1).astype(np.int64)
@@ -92,7 +92,7 @@ class EventSensor:
 
     def _coarsened(self, x, y, part, polarity):
         """One address per block; a block reports as often as one of its rows would."""
-        block = self._block_px
+        block = self.failure.event_block_px
         keep = self._rng.random(len(x)) < 1.0 / block
         middle = np.uint16(block // 2)
         height, width = self._level.shape

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from mle_sam_ros.core.errors import InputError
 import numpy as np
 
-FAILURE_NAMES = (
-    'motion_blur',
-    'over_exposure',
-    'under_exposure',
-    'lidar_jitter',
-    'event_low_resolution',
-)
+_SENSORS = {
+    'motion_blur': 'camera',
+    'over_exposure': 'camera',
+    'under_exposure': 'camera',
+    'lidar_jitter': 'lidar',
+    'event_low_resolution': 'event',
+}
+FAILURE_NAMES = tuple(_SENSORS)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Failure:
                 'choose one'
             )
         return Failure(name, float(rng.random()))
+
+    @property
+    def sensor(self) -> str:
+        """The modality that it befalls; empty for `none`."""
+        return _SENSORS.get(self.name, '')
 
     @property
     def exposure_factor(self) -> float:

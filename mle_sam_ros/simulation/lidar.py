@@ -38,6 +38,17 @@ class Sweep:
     time_ns: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class Returns(PointCloud):
+    """What the LiDAR reports of a sweep.
+
+    Attributes:
+        ring: (N,) uint16, the beam of each point, 0 the highest.
+    """
+
+    ring: np.ndarray | None = None
+
+
 def cast_sweep(
     model: LidarModel,
     start_ns: int,
@@ -93,7 +104,7 @@ def measure(
     condition: Condition,
     failure: Failure,
     rng: np.random.Generator,
-) -> PointCloud:
+) -> Returns:
     """The returns of a sweep: weather, detection limit, noise, and the jitter failure.
 
     The power of a return falls with range and twice through the air; the intensity reported is
@@ -119,10 +130,11 @@ def measure(
         intensity[scattered] = 6 * speckle[scattered]
         seen |= scattered
     direction = _jittered(model, sweep.direction, failure, rng)
-    return PointCloud(
+    return Returns(
         (direction[seen] * range_m[seen, None]).astype(np.float32),
         np.clip(intensity[seen], 0, 255).astype(np.float32),
         sweep.time_ns[seen],
+        (np.flatnonzero(seen) % model.num_beams).astype(np.uint16),
     )
 
 
