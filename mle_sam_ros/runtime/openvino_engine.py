@@ -100,6 +100,8 @@ def _load(path: Path, threads: int) -> tuple[openvino.Model, openvino.InferReque
     settings = {
         'INFERENCE_NUM_THREADS': threads,
         'NUM_STREAMS': 1,
+        # Pinned, a thread waits for its own processor while another one is free.
+        'ENABLE_CPU_PINNING': False,
         # Processors with bfloat16 would use it unasked.
         'INFERENCE_PRECISION_HINT': 'f32',
     }

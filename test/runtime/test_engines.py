@@ -1,7 +1,9 @@
 """Both engines answer as the numpy twin does, and nothing runs unproven."""
 
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
+import sys
 
 from bundles import (
     encoder_graph,
@@ -16,13 +18,22 @@ from bundles import (
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import Bundle, write_bundle
 from mle_sam_ros.runtime.check import check_bundle
-from mle_sam_ros.runtime.engine import BACKENDS, load_engine, open_engine
+from mle_sam_ros.runtime.engine import load_engine, open_engine
 from mle_sam_ros.runtime.golden import read_golden, subsets
 import numpy as np
 import onnx
 import pytest
 
 MODEL = TinyModel()
+EITHER = [
+    'onnx',
+    pytest.param(
+        'openvino',
+        marks=pytest.mark.skipif(
+            find_spec('openvino') is None, reason='the extra openvino is not installed'
+        ),
+    ),
+]
 
 
 @pytest.fixture(scope='module')
@@ -30,7 +41,7 @@ def bundle(tmp_path_factory) -> Bundle:
     return write_tiny_bundle(tmp_path_factory.mktemp('bundle') / 'tiny')
 
 
-@pytest.fixture(scope='module', params=BACKENDS)
+@pytest.fixture(scope='module', params=EITHER)
 def engine(request, bundle):
     return open_engine(bundle, request.param, threads=1)
 
@@ -79,7 +90,7 @@ def test_earlier_instants_leave_no_trace(engine):
     np.testing.assert_array_equal(alone.label_map, kept)  # results own their memory
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 def test_two_threads_give_the_same_bits_every_time(bundle, backend):
     engine, rasters = load_engine(bundle, backend, threads=2), MODEL.rasters(5)
     first = engine.infer(rasters, frozenset(MODALITIES))
@@ -123,7 +134,7 @@ def test_bad_requests(engine, rasters, present, message):
         engine.infer(rasters, frozenset(present))
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 @pytest.mark.parametrize('content', [b'', b'not a graph', 'half'])
 def test_corrupt_graph(bundle, tmp_path, backend, content):
     files = files_of(bundle)
@@ -137,7 +148,7 @@ def test_corrupt_graph(bundle, tmp_path, backend, content):
     assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 def test_graphs_of_another_size(bundle, tmp_path, backend):
     files = files_of(bundle)
     files['encoder_lidar.onnx'] = encoder_graph(TinyModel((32, 64)), 'lidar').SerializeToString()
@@ -148,7 +159,7 @@ def test_graphs_of_another_size(bundle, tmp_path, backend):
         open_engine(broken, backend, threads=1)
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 def test_decoder_with_another_output(bundle, tmp_path, backend):
     graph = fuse_decode_graph(MODEL)
     graph.graph.output[0].name = 'classes'
@@ -159,7 +170,7 @@ def test_decoder_with_another_output(bundle, tmp_path, backend):
         open_engine(broken, backend, threads=1)
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 def test_an_engine_that_answers_otherwise_is_refused(bundle, tmp_path, backend):
     other = TinyModel()
     other.class_weights = other.class_weights[::-1].copy()
@@ -201,7 +212,7 @@ def test_hashes_are_verified_before_anything_runs(bundle, tmp_path):
         open_engine(copy, threads=1)
 
 
-@pytest.mark.parametrize('backend', BACKENDS)
+@pytest.mark.parametrize('backend', EITHER)
 def test_weights_beside_the_graph(bundle, tmp_path, backend):
     """External data, which several graphs may share, is found and hashed like any file."""
     onnx.save(
@@ -219,6 +230,13 @@ def test_check_bundle_says_what_it_found(bundle):
     assert len(lines) == 3 + 7
     assert lines[0].startswith('manifest: tiny test, 64 x 128, camera, event, lidar, 11 classes')
     assert lines[-1].startswith('golden lidar: same class at 100')
+
+
+def test_a_backend_that_is_not_installed(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'openvino', None)
+    monkeypatch.delitem(sys.modules, 'mle_sam_ros.runtime.openvino_engine', raising=False)
+    with pytest.raises(InputError, match=r'expected the package openvino for openvino, got none'):
+        load_engine(bundle, 'openvino')
 
 
 def test_bad_options(bundle):
