@@ -131,7 +131,8 @@ class Assembler:
             self.account.reject(reason)
             return
         self._newest_ns = reference_ns
-        self._metronome.hear(stamp_ns, self._arrival_ns(reference_ns))
+        if self._now_ns is not None:
+            self._metronome.hear(stamp_ns, self._now_ns)
         if self._is_served(reference_ns):
             self.account.reject('overtaken')  # it comes after a set that did without the camera
             return
@@ -153,9 +154,9 @@ class Assembler:
             buffer.account.refused[reason] += 1
             return
         buffer.push(time_ns, payload, num_bytes)
-        if self._newest_ns is None and self._metronome.beat is None:
-            arrival_ns = self._arrival_ns(time_ns)
-            self._metronome.start(time_ns - self._camera.offset_ns, arrival_ns)
+        is_camera_unknown = self._newest_ns is None and self._metronome.beat is None
+        if is_camera_unknown and self._now_ns is not None:
+            self._metronome.start(time_ns - self._camera.offset_ns, self._now_ns)
 
     def _fault(self, stamp_ns: int, time_ns: int) -> str | None:
         """Why a stamp cannot be true, or None."""
@@ -166,9 +167,6 @@ class Assembler:
         if self._now_ns is not None and time_ns < self._now_ns - self._limits.max_behind_ns:
             return 'too_old'
         return None
-
-    def _arrival_ns(self, time_ns: int) -> int:
-        return time_ns if self._now_ns is None else self._now_ns
 
     # Instants
 
