@@ -55,7 +55,9 @@ def write_drive(
         stamp = START + (index + 2) * PERIOD
         for part in range(5 if index not in silent.get('event', ()) else 0):
             begin = stamp - PERIOD + part * 10 * MS
-            packet = messages.event_packet(burst(random, begin), SIZE_HW, begin, EVENT_FRAME, index)
+            packet = messages.event_packet(
+                burst(random, begin), SIZE_HW, begin, EVENT_FRAME, index
+            )
             add('/event_camera/events', packet, begin + 11 * MS)
         if index % 2 == 0 and index not in silent.get('lidar', ()):
             sweep_stamp = stamp - 100 * MS

@@ -53,7 +53,7 @@ class Drive:
         """
         _check_drop(drop, manifest)
         alignment = Alignment()
-        if 'camera' in drop and topics.camera:
+        if 'camera' in drop:
             period_ns = _period_ns(reader, topics.camera)
             alignment = replace(
                 alignment, camera=replace(alignment.camera, default_period_ns=period_ns)

@@ -8,7 +8,7 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.replay.annotated import CAMERA_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
-from mle_sam_ros.replay.replay import replay
+from mle_sam_ros.replay.replay import replay, Settings
 import numpy as np
 import pytest
 from tiny_drive import PERIOD, START, write_drive
@@ -38,7 +38,7 @@ def whole(drive, bundle, tmp_path_factory) -> Path:
 
 
 def run(drive: Path, bundle: Path, out: Path, **options) -> dict:
-    replay(drive, bundle, out, threads=1, **options)
+    replay(Settings(drive, bundle, threads=1, **options), out)
     return metrics_in(out)
 
 
@@ -204,7 +204,7 @@ def test_bad_input_leaves_nothing_behind(drive, bundle, tmp_path, case):
     results = tmp_path / 'results'
     results.mkdir()
     with pytest.raises(InputError) as error:
-        replay(out=results / 'out', **arguments)
+        replay(Settings(**arguments), results / 'out')
     assert words in str(error.value)
     assert '\n' not in str(error.value)
     assert list(results.iterdir()) == []
