@@ -214,10 +214,9 @@ class Pipeline:
     def _advance(self, now_ns: int) -> None:
         """Take every SensorSet that is due; of several, only the newest is worth running."""
         while (sensor_set := self.assembler.poll(now_ns)) is not None:
-            if self._ready is not None and 'camera' in self._ready.present:
-                self.account.supersede_emitted()
+            if self._ready is not None:
+                self.account.supersede_emitted(has_frame='camera' in self._ready.present)
             self._ready = sensor_set
 
     def _reject(self, sensor_set: SensorSet, reason: str) -> None:
-        if 'camera' in sensor_set.present:
-            self.account.reject_emitted(reason)
+        self.account.reject_emitted(reason, has_frame='camera' in sensor_set.present)
