@@ -5,7 +5,7 @@ import sys
 
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / 'core')]
 
 settings.register_profile('ci', deadline=None, derandomize=True)
 settings.load_profile('ci')
