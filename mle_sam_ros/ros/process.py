@@ -1,0 +1,118 @@
+"""The perception node as a process of its own, from the start to a clean end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from mle_sam_ros.core.errors import InputError
+import rclpy
+from rclpy.context import Context
+
+NODE_NAME = '/mle_sam/perception'
+# The node's topics in its namespace, to those of recordings; the launch file does the same.
+REMAPPINGS = {
+    'camera/image': '/camera/image',
+    'camera/camera_info': '/camera/camera_info',
+    'lidar/points': '/lidar/points',
+    'events': '/event_camera/events',
+    'events/camera_info': '/event_camera/camera_info',
+}
+
+
+class NodeProcess:
+    """Runs the node while its `with` block runs.
+
+    ```python
+    with NodeProcess(parameters, REMAPPINGS, private_environment(7), log_path) as node:
+        node.wait_until_active()
+        ...
+    ```
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, object],
+        remappings: Mapping[str, str],
+        environment: Mapping[str, str],
+        log_path: Path,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            parameters: of the node, by name.
+            remappings: topic relative to the node's namespace, to the name to use instead.
+            environment: of the process.
+            log_path: takes its output.
+        """
+        self._command = [sys.executable, '-m', 'mle_sam_ros.ros.node', '--ros-args']
+        for name, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            self._command += ['-p', f'{name}:={text}']
+        for source, target in remappings.items():
+            self._command += ['-r', f'{source}:={target}']
+        self._environment = dict(environment)
+        self._log_path = log_path
+
+    def __enter__(self) -> 'NodeProcess':
+        with self._log_path.open('wb') as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        return self
+
+    def wait_until_active(self, timeout_s: float = 120.0) -> None:
+        """Wait until the engine is proven and the node subscribes.
+
+        Raises:
+            InputError: if it ends, fails to configure, or takes too long; with its own words.
+        """
+        context = Context()
+        rclpy.init(context=context)
+        try:
+            node = rclpy.create_node('supervisor', context=context)
+            executor = rclpy.executors.SingleThreadedExecutor(context=context)
+            executor.add_node(node)
+            client = node.create_client(GetState, f'{NODE_NAME}/get_state')
+            deadline_s = time.monotonic() + timeout_s
+            while time.monotonic() < deadline_s and self._process.poll() is None:
+                if not client.wait_for_service(0.2):
+                    continue
+                # The node answers only once it has finished configuring.
+                answer = client.call_async(GetState.Request())
+                executor.spin_until_future_complete(answer, 1.0)
+                if answer.done():
+                    if answer.result().current_state.id == State.PRIMARY_STATE_ACTIVE:
+                        return
+                    break
+            raise InputError(f'node: expected it to become active, got: {self._last_error()}')
+        finally:
+            rclpy.shutdown(context=context)
+
+    def stop(self, timeout_s: float = 15.0) -> int:
+        """Ask the node to end, as a launch system does, and return its exit code."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _last_error(self) -> str:
+        lines = self._log_path.read_text(errors='replace').splitlines() or ['nothing']
+        errors = [line for line in lines if 'ERROR' in line]
+        return (errors or lines)[-1]
