@@ -54,7 +54,7 @@ def _train(options: argparse.Namespace) -> None:
     seeds = seed_range(recipe.data.train_seeds)
     for stage in stages:
         names = recipe.network_of(stage).modality_names
-        print(train(recipe, stage, read_shards(options.data, seeds, names), options.run_directory))
+        train(recipe, stage, read_shards(options.data, seeds, names), options.run_directory)
 
 
 def _evaluate(options: argparse.Namespace) -> None:

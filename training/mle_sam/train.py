@@ -25,22 +25,31 @@ from mle_sam.datasets.simulated import Shard
 from mle_sam.loss import ohem_cross_entropy
 from mle_sam.model import MleSam
 from mle_sam.recipe import Recipe, StageConfig
+from mle_sam.workers import Workers
 
 
 class Trainer:
     """One stage of a recipe: network, optimiser, and the step they have reached."""
 
-    def __init__(self, recipe: Recipe, stage: Stage, trunk: dict[str, torch.Tensor] | None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: Stage,
+        trunk: dict[str, torch.Tensor] | None,
+        workers: Workers,
+    ):
         """Start a stage.
 
         Args:
             recipe: of the run.
             stage: trunk or experts.
             trunk: the first stage's weights, for the second.
+            workers: that share the batches.
         """
         torch.manual_seed(recipe.seed)
         torch.set_flush_denormal(True)  # numbers that mean nothing, and that CPUs are slow with
         self.recipe, self.stage, self.step = recipe, stage, 0
+        self.workers = workers
         self.config: StageConfig = getattr(recipe, stage)
         self.model = MleSam(recipe.network_of(stage))
         if trunk is not None:
@@ -61,14 +70,16 @@ class Trainer:
     def train_step(self, batch: Batch) -> float:
         """Learn from one batch; returns its loss."""
         # Dropout too must not depend on whether the run was interrupted.
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)
+        torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) * 101 + self.workers.rank)
         self.model.train()
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.step, self.config)
         loss = self._loss(batch)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_([p for _, p in self.learning], 1.0)
+        parameters = [p for _, p in self.learning]
+        self.workers.average_gradients(parameters)
+        nn.utils.clip_grad_norm_(parameters, 1.0)
         self.optimizer.step()
         self.step += 1
         return loss.item()
@@ -92,13 +103,16 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state.
 
+        Data and length may have changed since: a run may be given more of both.
+
         Raises:
-            InputError: if it belongs to another recipe or stage.
+            InputError: if it belongs to another network or stage.
         """
-        if (checkpoint.recipe, checkpoint.stage) != (self.recipe, self.stage):
+        if (checkpoint.recipe.network, checkpoint.stage) != (self.recipe.network, self.stage):
             raise InputError(
-                f'checkpoint: expected one of stage {self.stage} of this recipe, got stage '
-                f'{checkpoint.stage} of {checkpoint.recipe.name}; train into another directory'
+                f'checkpoint: expected stage {self.stage} of the network of {self.recipe.name}, '
+                f'got stage {checkpoint.stage} of {checkpoint.recipe.name}; '
+                'train into another directory'
             )
         self.model.load_state_dict(checkpoint.model)
         restore_optimizer(self.optimizer, self.learning, checkpoint.optimizer)
@@ -129,26 +143,26 @@ def train(recipe: Recipe, stage: Stage, shards: list[Shard], directory: Path) ->
     trunk = None
     if stage == 'experts':
         trunk = _finished_trunk(recipe, directory / 'trunk.safetensors')
-    trainer = Trainer(recipe, stage, trunk)
+    workers = Workers()
+    trainer = Trainer(recipe, stage, trunk, workers)
     if path.exists():
         trainer.restore(read_checkpoint(path))
     modalities = recipe.network_of(stage).modality_names
-    batches = Batches(shards, modalities, trainer.config, recipe.seed)
+    share = (workers.rank, workers.count)
+    batches = Batches(shards, modalities, trainer.config, recipe.seed, share)
     directory.mkdir(parents=True, exist_ok=True)
-    with _Interruption() as interruption, open(directory / f'{stage}.jsonl', 'a') as log:
-        losses: list[float] = []
-        start = time.monotonic()
+    log = _Log(directory / f'{stage}.jsonl')
+    with _Interruption() as interruption:
         for step in _progress(trainer, stage):
-            losses.append(trainer.train_step(batches.at(step)))
+            log.losses.append(trainer.train_step(batches.at(step)))
+            is_over = workers.agree(interruption.requested)
             is_due = trainer.step % trainer.config.save_every == 0
-            if is_due or interruption.requested or trainer.step == trainer.config.steps:
+            if workers.is_first and (is_due or is_over or trainer.step == trainer.config.steps):
                 save_checkpoint(trainer.checkpoint(), path)
-                seconds = round(time.monotonic() - start, 1)
-                entry = {'step': trainer.step, 'loss': sum(losses) / len(losses), 's': seconds}
-                print(json.dumps(entry), file=log, flush=True)
-                losses.clear()
-            if interruption.requested:
+                log.write(trainer.step)
+            if is_over:
                 raise KeyboardInterrupt
+    workers.agree(False)  # nobody reads the last checkpoint before it is written
     return path
 
 
@@ -164,7 +178,28 @@ def _finished_trunk(recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
 
 def _progress(trainer: Trainer, stage: Stage) -> Iterable[int]:
     steps = range(trainer.step, trainer.config.steps)
-    return tqdm(steps, desc=f'training {stage}', initial=trainer.step, total=trainer.config.steps)
+    return tqdm(
+        steps,
+        desc=f'training {stage}',
+        initial=trainer.step,
+        total=trainer.config.steps,
+        disable=not trainer.workers.is_first,
+    )
+
+
+class _Log:
+    """A line of JSON per checkpoint: the step, the mean loss since the last, and the seconds."""
+
+    def __init__(self, path: Path):
+        self.losses: list[float] = []
+        self._path, self._start = path, time.monotonic()
+
+    def write(self, step: int) -> None:
+        loss = sum(self.losses) / len(self.losses)
+        seconds = round(time.monotonic() - self._start, 1)
+        with open(self._path, 'a') as file:
+            print(json.dumps({'step': step, 'loss': loss, 's': seconds}), file=file)
+        self.losses.clear()
 
 
 class _Interruption:

@@ -31,39 +31,59 @@ class Batches:
     """
 
     def __init__(
-        self, shards: list[Shard], modalities: tuple[str, ...], stage: StageConfig, seed: int
+        self,
+        shards: list[Shard],
+        modalities: tuple[str, ...],
+        stage: StageConfig,
+        seed: int,
+        share: tuple[int, int] = (0, 1),
     ):
+        """Draw from shards.
+
+        Args:
+            shards: training moments.
+            modalities: in the network's order.
+            stage: its batch size, modality dropout and jitter.
+            seed: of order and changes.
+            share: (worker, workers): a worker gets every workers-th item of each batch.
+        """
         self._moments = list(moments_of(shards))
         self._modalities = modalities
         self._stage = stage
         self._seed = seed
+        self._share = share
 
     def at(self, step: int) -> Batch:
         """The batch of one step."""
-        rng = np.random.default_rng((self._seed, 1, step))
-        chosen = [(self._moments[i], bool(rng.integers(2))) for i in self._indices(step)]
+        batch, (worker, workers) = self._stage.batch, self._share
+        positions = range(step * batch + worker, (step + 1) * batch, workers)
+        items = [self._item(position) for position in positions]
+        return Batch(
+            {
+                name: torch.from_numpy(np.stack([rasters[name] for rasters, _, _ in items]))
+                for name in self._modalities
+            },
+            torch.from_numpy(np.stack([labels for _, labels, _ in items]).astype(np.int64)),
+            torch.from_numpy(np.stack([present for _, _, present in items])),
+        )
+
+    def _item(self, position: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Rasters, labels and presence of one moment of the endless sequence of moments."""
+        epoch, place = divmod(position, len(self._moments))
+        shard, index = self._moments[self._order(epoch)[place]]
+        rng = np.random.default_rng((self._seed, 1, position))
+        flip = bool(rng.integers(2))
         rasters = {
-            name: [_flipped(shard.rasters[name][i], flip) for (shard, i), flip in chosen]
+            name: _flipped(shard.rasters[name][index], flip).astype(np.float32)
             for name in self._modalities
         }
         if 'camera' in rasters:
-            rasters['camera'] = [self._jittered(image, rng) for image in rasters['camera']]
-        labels = np.stack([_flipped(shard.labels[i], flip) for (shard, i), flip in chosen])
-        present = random_presence(len(chosen), len(rasters), self._stage.keep_all, rng)
-        return Batch(
-            {n: torch.from_numpy(np.stack(r).astype(np.float32)) for n, r in rasters.items()},
-            torch.from_numpy(labels.astype(np.int64)),
-            torch.from_numpy(present),
-        )
+            rasters['camera'] = self._jittered(rasters['camera'], rng)
+        present = random_presence(len(rasters), self._stage.keep_all, rng)
+        return rasters, _flipped(shard.labels[index], flip), present
 
-    def _indices(self, step: int) -> list[int]:
-        count, batch = len(self._moments), self._stage.batch
-        positions = range(step * batch, (step + 1) * batch)
-        orders = {
-            epoch: np.random.default_rng((self._seed, 0, epoch)).permutation(count)
-            for epoch in {position // count for position in positions}
-        }
-        return [int(orders[position // count][position % count]) for position in positions]
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng((self._seed, 0, epoch)).permutation(len(self._moments))
 
     def _jittered(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         contrast, brightness = 1 + self._stage.jitter * rng.uniform(-1, 1, 2)
@@ -73,17 +93,15 @@ class Batches:
         return np.clip((image - centre) * gain + centre * np.float32(brightness), 0, 255)
 
 
-def random_presence(
-    batch: int, num_modalities: int, keep_all: float, rng: np.random.Generator
-) -> np.ndarray:
+def random_presence(num_modalities: int, keep_all: float, rng: np.random.Generator) -> np.ndarray:
     """Modality dropout: all modalities with probability `keep_all`, else any non-empty subset.
 
     Returns:
-        (batch, num_modalities) bool.
+        (num_modalities,) bool.
     """
-    subsets = rng.integers(1, 2**num_modalities, batch)
-    subsets[rng.random(batch) < keep_all] = 2**num_modalities - 1
-    return (subsets[:, None] >> np.arange(num_modalities)) & 1 == 1
+    whole = 2**num_modalities - 1
+    subset = whole if rng.random() < keep_all else rng.integers(1, whole + 1)
+    return (int(subset) >> np.arange(num_modalities)) & 1 == 1
 
 
 def _flipped(array: np.ndarray, flip: bool) -> np.ndarray:
