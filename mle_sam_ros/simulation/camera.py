@@ -8,8 +8,9 @@ import cv2
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.simulation.conditions import Condition
 from mle_sam_ros.simulation.failures import Failure
-from mle_sam_ros.simulation.scene import Hits, Scene, turned
+from mle_sam_ros.simulation.scene import Hits, Scene
 from mle_sam_ros.simulation.shading import shade
+from mle_sam_ros.simulation.visibility import PixelRays
 from numba import njit
 import numpy as np
 
@@ -44,15 +45,13 @@ class FrameCamera:
 
     def __init__(self, model: CameraModel):
         self.model = model
-        rays = model.rays().reshape(-1, 3)
-        self._rays = np.float32(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+        self._rays = PixelRays(model.rays())
         self._pixels = np.indices(model.size_hw, dtype=np.float32)
         self._pixel_rad = 1.0 / model.matrix[0, 0]
 
     def look(self, scene: Scene, world_from_camera: np.ndarray, twist_world: np.ndarray) -> View:
-        """Cast a ray through each pixel's centre."""
-        direction = turned(self._rays, world_from_camera[:3, :3].copy())
-        hits = scene.cast(world_from_camera[:3, 3], direction)
+        """Find what the ray through each pixel's centre meets."""
+        hits = scene.see(self._rays, world_from_camera)
         return View(scene, hits, world_from_camera, twist_world)
 
     def labels(self, view: View) -> np.ndarray:
@@ -101,7 +100,7 @@ class FrameCamera:
         every = np.arange(height * width).reshape(height, width)[::2, ::2].ravel()
         camera_from_world = view.world_from_camera[:3, :3].T
         flow = _flow(
-            self._rays[every],
+            self._rays.unit[every],
             hits.range_m[every],
             hits.triangle[every],
             hits.mesh.velocity,

@@ -6,8 +6,9 @@ from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.simulation.conditions import Condition
 from mle_sam_ros.simulation.failures import Failure
-from mle_sam_ros.simulation.scene import Scene, turned
+from mle_sam_ros.simulation.scene import Hits, Scene
 from mle_sam_ros.simulation.shading import shade
+from mle_sam_ros.simulation.visibility import PixelRays
 from numba import njit
 import numpy as np
 
@@ -24,15 +25,12 @@ class EventCamera:
 
     def __init__(self, model: CameraModel):
         self.model = model
-        rays = model.rays().reshape(-1, 3)
-        self._rays = np.float32(rays / np.linalg.norm(rays, axis=1, keepdims=True))
+        self._rays = PixelRays(model.rays())
         self._pixel_rad = 1.0 / model.matrix[0, 0]
 
-    def cast(self, scene: Scene, world_from_event: np.ndarray):
-        """The hits of one ray per pixel, row by row."""
-        return scene.cast(
-            world_from_event[:3, 3], turned(self._rays, world_from_event[:3, :3].copy())
-        )
+    def look(self, scene: Scene, world_from_event: np.ndarray) -> Hits:
+        """What the ray through each pixel's centre meets, row by row."""
+        return scene.see(self._rays, world_from_event)
 
     def log_intensity(self, scene: Scene, hits, condition: Condition) -> np.ndarray:
         """(H, W) float32 natural logarithm of what the pixels receive, plus dark current."""

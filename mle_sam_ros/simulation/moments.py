@@ -110,7 +110,7 @@ class Instant:
         times = range(stamp_ns - EVENT_HISTORY_NS, stamp_ns + 1, EVENT_STEP_NS)
         scenes = [drive.scene_at(time) for time in times]
         self._event_views = [
-            (time, scene, self._event_camera.cast(scene, drive.pose('event', time)))
+            (time, scene, self._event_camera.look(scene, drive.pose('event', time)))
             for time, scene in zip(times, scenes, strict=True)
         ]
         start_ns = stamp_ns - sweep_age_ns - sensors.lidar.period_ns // 2

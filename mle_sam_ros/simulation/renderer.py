@@ -68,7 +68,7 @@ class Renderer:
         end_ns = min(start_ns + SLOT_NS, self._scenario.duration_ns)
         for time_ns in range(start_ns, end_ns, EVENT_STEP_NS):
             scene = self._drive.scene_at(time_ns)
-            hits = self._event_camera.cast(scene, self._drive.pose('event', time_ns))
+            hits = self._event_camera.look(scene, self._drive.pose('event', time_ns))
             log_intensities.append(self._event_camera.log_intensity(scene, hits, self._light))
             if time_ns % CAMERA_PERIOD_NS == 0:
                 frames.append(self._frame(time_ns))

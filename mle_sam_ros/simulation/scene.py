@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mle_sam_ros.simulation.classes import SKY
 from mle_sam_ros.simulation.mesh import Mesh
+from mle_sam_ros.simulation.visibility import PixelRays
 from numba import njit
 import numpy as np
 import open3d as o3d
@@ -52,10 +54,23 @@ class Scene:
         self.mesh = mesh
         self.lamps = lamps
         self.headlights = headlights
-        self._caster = o3d.t.geometry.RaycastingScene(nthreads=1)
-        corners = np.ascontiguousarray(mesh.corners.reshape(-1, 3))
+
+    @cached_property
+    def _caster(self):
+        caster = o3d.t.geometry.RaycastingScene(nthreads=1)
+        corners = np.ascontiguousarray(self.mesh.corners.reshape(-1, 3))
         index = np.arange(len(corners), dtype=np.uint32).reshape(-1, 3)
-        self._caster.add_triangles(o3d.core.Tensor(corners), o3d.core.Tensor(index))
+        caster.add_triangles(o3d.core.Tensor(corners), o3d.core.Tensor(index))
+        return caster
+
+    def see(self, rays: PixelRays, world_from_camera: np.ndarray) -> Hits:
+        """First hits of a camera's rays, one per pixel; `world_from_camera` is (4, 4)."""
+        direction = _turned(rays.unit, world_from_camera[:3, :3].copy())
+        range_m, triangle, barycentric = rays.first_hits(self.mesh.corners, world_from_camera)
+        normal = _normals(self.mesh.corners, triangle)
+        _turn_towards_origin(normal, direction)
+        origin = world_from_camera[:3, 3].astype(np.float32)
+        return Hits(self.mesh, origin, direction, range_m, triangle, normal, barycentric)
 
     def cast(self, origin: np.ndarray, direction: np.ndarray) -> Hits:
         """First hits of rays from `origin` (3,) or (N, 3) along unit vectors (N, 3), world."""
@@ -89,7 +104,7 @@ class Scene:
 
 
 @njit(cache=True, nogil=True)
-def turned(rays, rotation):
+def _turned(rays, rotation):
     """Rays (N, 3) float32 seen from another frame: (N, 3) float32; rotation is (3, 3)."""
     result = np.empty((len(rays), 3), np.float32)
     for n in range(len(rays)):
@@ -100,6 +115,22 @@ def turned(rays, rotation):
                 + rotation[c, 2] * rays[n, 2]
             )
     return result
+
+
+@njit(cache=True, nogil=True, error_model='numpy')
+def _normals(corners, triangle):
+    """Unit normals (N, 3) float32 of the triangles met; zeros where none was."""
+    normal = np.zeros((len(triangle), 3), np.float32)
+    for n in range(len(triangle)):
+        if triangle[n] < 0:
+            continue
+        a, b, c = corners[triangle[n]]
+        x = (b[1] - a[1]) * (c[2] - a[2]) - (b[2] - a[2]) * (c[1] - a[1])
+        y = (b[2] - a[2]) * (c[0] - a[0]) - (b[0] - a[0]) * (c[2] - a[2])
+        z = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+        length = np.sqrt(x * x + y * y + z * z)
+        normal[n, 0], normal[n, 1], normal[n, 2] = x / length, y / length, z / length
+    return normal
 
 
 @njit(cache=True, nogil=True)
