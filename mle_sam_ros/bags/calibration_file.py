@@ -18,7 +18,7 @@ def read_calibration(path: Path | str) -> Calibration:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = ' '.join(str(error).split())
         raise InputError(
-            f'{path}: expected a calibration file (YAML), got {reason}; correct the path or the file'
+            f'{path}: expected a calibration file (YAML), got {reason}; correct it'
         ) from None
     return parse_calibration(mapping, str(path))
 
