@@ -1,0 +1,191 @@
+"""`mle-sam`: everything but training from the command line."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+import sys
+
+from mle_sam_ros.core.errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one sub-command; 2 is the exit code for bad input, 130 for an interruption."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except InputError as error:
+        print(f'mle-sam: {error}', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print('mle-sam: interrupted; nothing half-written is left', file=sys.stderr)
+        return 130
+    return 0
+
+
+# Rooms are imported where they are used: a vehicle needs no simulator, a laptop no ROS.
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from mle_sam_ros.demo import demo
+
+    demo(options.out, options.bundle)
+
+
+def _synthesize(options: argparse.Namespace) -> None:
+    from mle_sam_ros.simulation.scenario import parse_failure, parse_outage, Scenario
+    from mle_sam_ros.simulation.synthesize import synthesize
+
+    scenario = Scenario(
+        options.seed,
+        options.seconds,
+        options.condition,
+        tuple(parse_failure(text) for text in options.failure),
+        tuple(parse_outage(text) for text in options.outage),
+    )
+    synthesize(options.out, scenario, options.events_as)
+    print(f'{options.out}  {options.out.stat().st_size / 1e6:.1f} MB')
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from mle_sam_ros.bags.calibration_file import read_calibration
+    from mle_sam_ros.replay.replay import replay, Settings
+    from mle_sam_ros.replay.summary import summary
+
+    settings = Settings(
+        options.bag,
+        options.bundle,
+        drop=options.drop,
+        all_subsets=options.subsets == 'all',
+        with_video=options.video,
+        topics=dict(_pair(text, '--topic', '=') for text in options.topic),
+        calibration=read_calibration(options.calibration) if options.calibration else None,
+        backend=options.backend,
+        threads=options.threads,
+    )
+    print(summary(replay(settings, options.out), options.out))
+
+
+def _play(options: argparse.Namespace) -> None:
+    from mle_sam_ros.ros.player import play
+
+    report = play(
+        options.bag,
+        rate=options.rate,
+        topics=options.topics,
+        remap=dict(_pair(text, '--remap', ':=') for text in options.remap),
+        wait_for=options.wait_for,
+    )
+    print(report)
+
+
+def _check_bundle(options: argparse.Namespace) -> None:
+    from mle_sam_ros.runtime.check import check_bundle
+
+    for line in check_bundle(options.bundle, options.backend, options.threads):
+        print(line)
+
+
+def _calibration(options: argparse.Namespace) -> None:
+    from mle_sam_ros.bags.calibration import calibration_of
+    from mle_sam_ros.bags.calibration_file import write_calibration
+    from mle_sam_ros.bags.describe import find_topics
+    from mle_sam_ros.bags.reader import open_bag
+
+    with open_bag(options.bag) as reader:
+        write_calibration(options.out, calibration_of(reader, find_topics(reader)))
+    print(options.out)
+
+
+def _pair(text: str, option: str, separator: str) -> tuple[str, str]:
+    left, found, right = text.partition(separator)
+    if not (left and found and right):
+        raise InputError(f'{option}: expected NAME{separator}NAME, got {text!r}; give both names')
+    return left, right
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(',') if name]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog='mle-sam', description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    demo = command('demo', _demo, 'simulate a drive, run the node on it over ROS 2, and score it')
+    demo.add_argument('--out', type=Path, default=Path('out/demo'), help='directory to write')
+    demo.add_argument('--bundle', type=Path, default=Path('engines/nano'), help='model to run')
+
+    drive = command('synthesize', _synthesize, 'simulate a drive and write it as a bag')
+    drive.add_argument('--out', type=Path, required=True, help='.mcap file to write')
+    drive.add_argument('--seed', type=int, default=0, help='of town, traffic and noise')
+    drive.add_argument('--seconds', type=float, default=10.0, help='length of the drive')
+    drive.add_argument('--condition', default='day', help='day, dusk, night, fog or rain')
+    drive.add_argument(
+        '--failure', action='append', default=[], metavar='NAME[:FROM:TO]',
+        help='motion_blur, over_exposure, under_exposure, lidar_jitter, event_low_resolution; '
+        'for some seconds of the drive, or all of it; may be given again',
+    )  # fmt: skip
+    drive.add_argument(
+        '--outage', action='append', default=[], metavar='STREAM[:FROM:TO]',
+        help='camera, event or lidar gives no messages; may be given again',
+    )  # fmt: skip
+    drive.add_argument(
+        '--events-as', choices=('event_packet', 'point_cloud2'), default='event_packet',
+        help='message type of the events',
+    )  # fmt: skip
+
+    replay = command('replay', _replay, 'run a recorded drive through a model and score it')
+    replay.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    replay.add_argument('--bundle', type=Path, required=True, help='model to run')
+    replay.add_argument('--out', type=Path, required=True, help='directory to write')
+    replay.add_argument(
+        '--drop', type=_names, default=[], metavar='SENSOR[,…]', help='sensors to leave out'
+    )
+    replay.add_argument(
+        '--subsets', choices=('all',), help='also score every subset of the sensors'
+    )
+    replay.add_argument('--video', action='store_true', help='also write overlay.mp4')
+    replay.add_argument(
+        '--topic', action='append', default=[], metavar='STREAM=TOPIC',
+        help='where the names do not tell: camera, camera_info, event, event_camera_info, lidar, '
+        'labels',
+    )  # fmt: skip
+    replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
+    _add_engine_options(replay)
+
+    play = command('play', _play, 'publish a bag through ROS 2 with its timing and /clock')
+    play.add_argument('bag', help='.mcap file or rosbag2 directory')
+    play.add_argument('--rate', type=float, default=1.0, help='2.0 plays twice as fast')
+    play.add_argument('--topics', nargs='*', default=[], help='topics to publish; else all')
+    play.add_argument('--remap', nargs='*', default=[], metavar='FROM:=TO', help='other names')
+    play.add_argument(
+        '--wait-for', nargs='*', default=[], help='topics to wait for a subscriber on'
+    )
+
+    check = command('check-bundle', _check_bundle, 'verify hashes, shapes and golden outputs')
+    check.add_argument('bundle', type=Path, help='directory of the model')
+    _add_engine_options(check)
+
+    calibration = command('calibration', _calibration, "write a bag's calibration as YAML")
+    calibration.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    calibration.add_argument('--out', type=Path, required=True, help='YAML file to write')
+    return parser
+
+
+def _add_engine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--backend',
+        choices=('auto', 'onnx', 'openvino'),
+        default='auto',
+        help='what runs the model',
+    )
+    parser.add_argument('--threads', type=int, help='processors to use; else all')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Bad input from outside: one line that says what, expected, got and the remedy; exit code 2."""
+
+import json
+
+from bundles import write_tiny_bundle
+from mle_sam_ros.cli import main
+import pytest
+from tiny_drive import write_drive
+import yaml
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    return write_tiny_bundle(tmp_path / 'tiny').directory
+
+
+@pytest.fixture
+def drive(tmp_path):
+    return write_drive(tmp_path / 'drive.mcap', num_frames=4)
+
+
+def refuse(capsys, arguments, *words):
+    """Run a command that must fail in one line that holds some words."""
+    assert main([str(argument) for argument in arguments]) == 2
+    output = capsys.readouterr()
+    message = output.err.strip().splitlines()[-1]  # a progress bar may stand above it
+    assert message.startswith('mle-sam: ')
+    assert ', got ' in message or 'expected' in message
+    for word in words:
+        assert word in message
+    assert 'Traceback' not in output.err
+
+
+def edit_manifest(bundle, **changes):
+    path = bundle / 'manifest.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_replay_of_a_truncated_bag(capsys, tmp_path, bundle, drive):
+    drive.write_bytes(drive.read_bytes()[:-1000])
+    out = tmp_path / 'out'
+    refuse(capsys, ['replay', drive, '--bundle', bundle, '--out', out], 'drive.mcap')
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['drive.mcap', 'tiny']
+
+
+def test_replay_of_a_bag_without_a_camera(capsys, tmp_path, bundle):
+    topics = ('/camera/image', '/camera/camera_info', '/ground_truth/labels')
+    drive = write_drive(tmp_path / 'drive.mcap', num_frames=4, without=topics)
+    out = tmp_path / 'out'
+    refuse(capsys, ['replay', drive, '--bundle', bundle, '--out', out], 'camera', '/lidar/points')
+    assert not out.exists()
+
+
+def test_replay_of_something_else(capsys, tmp_path, bundle):
+    (tmp_path / 'notes.mcap').write_text('not a bag')
+    out = tmp_path / 'out'
+    refuse(capsys, ['replay', tmp_path / 'notes.mcap', '--bundle', bundle, '--out', out])
+    refuse(capsys, ['replay', tmp_path / 'none.mcap', '--bundle', bundle, '--out', out], 'none')
+    assert not out.exists()
+
+
+def test_replay_without_calibration(capsys, tmp_path, bundle):
+    drive = write_drive(tmp_path / 'drive.mcap', num_frames=4, without=('/tf_static',))
+    out = tmp_path / 'out'
+    refuse(capsys, ['replay', drive, '--bundle', bundle, '--out', out], 'camera_from.lidar')
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        ({'speed': 3}, ['manifest.json', 'got speed', 'remove it']),
+        ({'files': {'../outside.onnx': '0' * 64}}, ['plain file names']),
+        ({'schema_version': 9}, ['expected schema_version 1, got 9', 'export the bundle again']),
+    ],
+)
+def test_bundle_with_a_wrong_manifest(capsys, bundle, changes, words):
+    edit_manifest(bundle, **changes)
+    refuse(capsys, ['check-bundle', bundle], *words)
+
+
+def test_bundle_with_a_corrupt_graph(capsys, bundle):
+    graph = bundle / 'encoder_lidar.onnx'
+    graph.write_bytes(graph.read_bytes()[:100])
+    refuse(capsys, ['check-bundle', bundle], 'encoder_lidar.onnx')
+
+
+def test_bundle_that_is_none(capsys, tmp_path):
+    refuse(capsys, ['check-bundle', tmp_path / 'none'], 'none')
+
+
+def test_a_good_bundle_is_described(capsys, bundle):
+    assert main(['check-bundle', str(bundle), '--backend', 'onnx']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith('golden ')]) == 7
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--condition', 'snow'], ['day, dusk', 'snow']),
+        (['--failure', 'flat_tyre'], ['motion_blur', 'flat_tyre']),
+        (['--outage', 'radar:1:2'], ['lidar', 'radar']),
+        (['--outage', 'lidar:5:2'], ['lidar:5:2']),
+        (['--seconds', '-1'], ['-1']),
+    ],
+)
+def test_synthesize(capsys, tmp_path, arguments, words):
+    pytest.importorskip('open3d')
+    refuse(capsys, ['synthesize', '--out', tmp_path / 'drive.mcap', *arguments], *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_calibration_of_a_bag_serves_its_replay(capsys, tmp_path, bundle, drive):
+    path, out = tmp_path / 'rig.yaml', tmp_path / 'out'
+    assert main(['calibration', str(drive), '--out', str(path)]) == 0
+    assert set(yaml.safe_load(path.read_text())['camera_from']) == {'event', 'lidar'}
+    bare = write_drive(tmp_path / 'bare.mcap', num_frames=4, without=('/tf_static',))
+    arguments = ['replay', bare, '--bundle', bundle, '--out', out, '--calibration', path]
+    assert main([str(argument) for argument in arguments]) == 0
+    assert (out / 'metrics.json').exists()
+    assert str(out / 'report.html') in capsys.readouterr().out
+
+
+def test_calibration_file_that_is_none(capsys, tmp_path, bundle, drive):
+    (tmp_path / 'rig.yaml').write_text('cameras: [')
+    command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out', '--calibration']
+    refuse(capsys, [*command, tmp_path / 'rig.yaml'], 'rig.yaml')
+    refuse(capsys, [*command, tmp_path / 'none.yaml'], 'none.yaml')
+
+
+@pytest.mark.parametrize('option', [['--topic', 'camera'], ['--drop', 'radar']])
+def test_replay_options(capsys, tmp_path, bundle, drive, option):
+    command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out']
+    refuse(capsys, [*command, *option], option[1])
