@@ -7,8 +7,8 @@ from mle_sam_ros.core.stamp import stamp_ns
 class Track:
     """Gives the messages of a topic by their stamps, holding no more than two of them.
 
-    Stamps are asked for in the order in which the topic has them: rising, but for a jump back
-    where the recording itself jumps.
+    Stamps are asked for in the order in which the topic has them: rising. Where the recording
+    jumps back in time, both jump.
 
     Attributes:
         num_used: messages that were given out.
@@ -22,10 +22,14 @@ class Track:
         self._before: BagMessage | None = None
         self._after = self._next()
         self._last_given: BagMessage | None = None
+        self._last_asked_ns = 0
 
     def at(self, time_ns: int, tolerance_ns: int = 0) -> BagMessage | None:
         """The message nearest to this stamp, or None if none is within the tolerance."""
-        while self._after is not None and self._is_past(self._after, time_ns):
+        if time_ns < self._last_asked_ns:
+            self._go_to_jump()
+        self._last_asked_ns = time_ns
+        while self._after is not None and not self._jumps and _time(self._after) <= time_ns:
             self._before, self._after = self._after, self._next()
         candidates = [item for item in (self._before, self._after) if item is not None]
         nearest = min(candidates, key=lambda item: abs(_time(item) - time_ns), default=None)
@@ -41,16 +45,22 @@ class Track:
             pass
         return self._num_read
 
+    @property
+    def _jumps(self) -> bool:
+        """Whether the topic jumps back between the two messages at hand."""
+        if self._before is None or self._after is None:
+            return False
+        return _time(self._after) < _time(self._before)
+
+    def _go_to_jump(self) -> None:
+        while self._after is not None and not self._jumps:
+            self._before, self._after = self._after, self._next()
+        self._before = None
+
     def _next(self) -> BagMessage | None:
         item = next(self._messages, None)
         self._num_read += item is not None
         return item
-
-    def _is_past(self, following: BagMessage, time_ns: int) -> bool:
-        """Whether to go on to the next message: it is due, and no jump back lies before it."""
-        if self._before is not None and _time(following) < _time(self._before) <= time_ns:
-            return False
-        return _time(following) <= time_ns
 
 
 def _time(item: BagMessage) -> int:

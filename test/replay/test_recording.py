@@ -1,0 +1,97 @@
+"""What a node published is scored as it stands, and held against the replay."""
+
+from pathlib import Path
+
+from bundles import write_tiny_bundle
+from mle_sam_ros.bags.reader import open_bag
+from mle_sam_ros.bags.writer import BagWriter
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.replay.agreement import compare_masks
+from mle_sam_ros.replay.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
+from mle_sam_ros.replay.replay import replay, score_recording, Settings
+import pytest
+from tiny_drive import MS, write_drive
+
+FRAMES = {
+    'received': 12, 'emitted': 9, 'superseded': 3, 'rejected': {}, 'waiting': 0,
+    'without_camera': 0, 'clock_jumps': 0,
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def settings(tmp_path_factory) -> Settings:
+    room = tmp_path_factory.mktemp('recording')
+    bundle = write_tiny_bundle(room / 'tiny').directory
+    return Settings(write_drive(room / 'drive.mcap', 12), bundle, threads=1)
+
+
+@pytest.fixture(scope='module')
+def annotated(settings, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp('replay') / 'out'
+    replay(settings, out)
+    return out / 'annotated.mcap'
+
+
+def published(annotated: Path, path: Path, lost=(), changed=(), other_inputs=()) -> Path:
+    """A node's recording: the replay's, but for some frames, counted from 0."""
+    topics = [MASK_TOPIC, CONFIDENCE_TOPIC, ROUTER_WEIGHTS_TOPIC]
+    seen = dict.fromkeys(topics, -1)
+    with open_bag(annotated) as reader, BagWriter(path) as bag:
+        for log_time_ns, topic, _, message in reader.messages(topics):
+            seen[topic] += 1
+            if seen[topic] in lost:
+                continue
+            if topic == MASK_TOPIC and seen[topic] in changed:
+                message.data = message.data.copy()
+                message.data[0] ^= 1
+            if topic == ROUTER_WEIGHTS_TOPIC and seen[topic] in other_inputs:
+                sensors = next(status for status in message.status if status.name == 'sensors')
+                age = next(item for item in sensors.values if item.key == 'event/age_ms')
+                age.value = '123.000'
+            bag.write(topic, message, log_time_ns + 40 * MS)
+    return path
+
+
+def test_a_faithful_node_agrees(settings, annotated, tmp_path):
+    recording = published(annotated, tmp_path / 'node.mcap', lost={2, 5, 6})
+    metrics = score_recording(settings, recording, FRAMES, tmp_path)
+    assert metrics['agreement'] == {
+        'frames_compared': 9,
+        'identical': 1.0,
+        'pixels_equal': 1.0,
+        'frames_with_same_inputs': 9,
+        'identical_with_same_inputs': 1.0,
+        'masks_unknown_to_replay': 0,
+    }
+    assert metrics['frames'] == FRAMES
+    assert metrics['frames_scored'] == 9
+    assert metrics['frames_without_mask'] == 3
+    # Stamp to recorder: 5 ms until the image arrives, at most the assembler's wait, 40 ms here.
+    assert 45 <= metrics['latency_ms']['p50'] <= 75
+    assert {'metrics.json', 'report.html', 'overlay.png'} <= {p.name for p in tmp_path.iterdir()}
+
+
+def test_differences_are_told_apart_by_their_cause(annotated, tmp_path):
+    recording = published(
+        annotated, tmp_path / 'node.mcap', lost={0}, changed={3, 4}, other_inputs={4, 5}
+    )
+    agreement = compare_masks(recording, annotated)
+    assert agreement['frames_compared'] == 11
+    assert agreement['identical'] == pytest.approx(9 / 11, abs=1e-6)
+    assert agreement['frames_with_same_inputs'] == 9
+    assert agreement['identical_with_same_inputs'] == pytest.approx(8 / 9, abs=1e-6)
+    assert 0.999 < agreement['pixels_equal'] < 1
+
+
+def test_only_the_node_masks_count(settings, annotated, tmp_path):
+    changed = published(annotated, tmp_path / 'changed.mcap', changed=range(12))
+    for name in ('a', 'b'):
+        (tmp_path / name).mkdir()
+    faithful = score_recording(settings, annotated, FRAMES, tmp_path / 'a')
+    tampered = score_recording(settings, changed, FRAMES, tmp_path / 'b')
+    assert faithful['pixel_accuracy'] != tampered['pixel_accuracy']
+
+
+def test_a_recording_without_masks_is_refused(settings):
+    with pytest.raises(InputError, match='expected a topic /mle_sam/perception/mask'):
+        compare_masks(settings.bag_path, settings.bag_path)
