@@ -117,7 +117,8 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
         raise RuntimeError(f'the node ended with exit code {exit_code}:\n{log[-2000:]}')
     _say(
         f'     {sum(report.published.values())} messages in {report.duration_s:.1f} s, at most '
-        f'{1e3 * report.max_late_s:.0f} ms late; {recorder.counts[_NODE + "/mask"]} masks came back'
+        f'{1e3 * report.max_late_s:.0f} ms late; '
+        f'{recorder.counts[_NODE + "/mask"]} masks came back'
     )
 
 
