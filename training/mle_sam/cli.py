@@ -62,21 +62,19 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     from mle_sam.checkpoint import load_model, read_checkpoint
     from mle_sam.datasets.simulated import read_shards, seed_range
-    from mle_sam.evaluate import evaluate
+    from mle_sam.evaluate import as_table, evaluate
 
     torch.set_num_threads(options.threads)
     checkpoint = read_checkpoint(options.checkpoint)
     model = load_model(checkpoint)
     seeds = checkpoint.recipe.data.validation_seeds
     shards = read_shards(options.data, seed_range(seeds), model.config.modality_names)
-    report = {
-        'data': f'simulated moments of seeds {seeds[0]} to {seeds[1]}, at network size',
-        'subsets': evaluate(model, shards, options.every),
-    }
-    text = json.dumps(report, indent=2)
+    scores = evaluate(model, shards, options.every)
+    print(as_table(scores))
     if options.out:
-        options.out.write_text(text + '\n')
-    print(text)
+        data = f'simulated moments of seeds {seeds[0]} to {seeds[1]}, at network size'
+        report = {'data': data, 'subsets': scores}
+        options.out.write_text(json.dumps(report, indent=2) + '\n')
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -1,5 +1,7 @@
 """Scores of a network on unseen moments: by subset of its modalities, and by circumstance."""
 
+from typing import Any
+
 from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.runtime.golden import subsets
 import numpy as np
@@ -10,7 +12,7 @@ from mle_sam.datasets.simulated import moments_of, Shard
 from mle_sam.model import MleSam
 
 
-def evaluate(model: MleSam, shards: list[Shard], every: int = 1) -> dict[str, dict[str, object]]:
+def evaluate(model: MleSam, shards: list[Shard], every: int = 1) -> dict[str, dict[str, Any]]:
     """Score every subset of the modalities, at the network's size.
 
     Each modality is encoded once per moment, each subset only decoded.
@@ -67,6 +69,29 @@ def _predict(model: MleSam, levels: list[torch.Tensor], subset: tuple[str, ...])
     present = torch.tensor([[name in subset for name in model.config.modality_names]])
     logits_BKHW = model.logits(model.decode(levels, present))
     return logits_BKHW[0].argmax(0).to(torch.uint8).numpy()
+
+
+def as_table(scores: dict[str, dict[str, Any]]) -> str:
+    """The mIoU in percent, a row per subset and a column per circumstance.
+
+    Args:
+        scores: from `evaluate`.
+    """
+    columns = sorted({group for score in scores.values() for group in score['by']})
+    rows = [['present', 'all', *columns]]
+    for subset, score in scores.items():
+        values = [score['miou'], *(score['by'].get(group) for group in columns)]
+        rows.append([subset, *('-' if v is None else f'{100 * v:.1f}' for v in values)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join(
+        '  '.join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
+        for row in rows
+    )
 
 
 def _rounded(value: float) -> float | None:

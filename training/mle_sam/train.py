@@ -31,25 +31,18 @@ from mle_sam.workers import Workers
 class Trainer:
     """One stage of a recipe: network, optimiser, and the step they have reached."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        stage: Stage,
-        trunk: dict[str, torch.Tensor] | None,
-        workers: Workers,
-    ):
+    def __init__(self, recipe: Recipe, stage: Stage, trunk: dict[str, torch.Tensor] | None):
         """Start a stage.
 
         Args:
             recipe: of the run.
             stage: trunk or experts.
             trunk: the first stage's weights, for the second.
-            workers: that share the batches.
         """
         torch.manual_seed(recipe.seed)
         torch.set_flush_denormal(True)  # numbers that mean nothing, and that CPUs are slow with
         self.recipe, self.stage, self.step = recipe, stage, 0
-        self.workers = workers
+        self.workers = Workers()
         self.config: StageConfig = getattr(recipe, stage)
         self.model = MleSam(recipe.network_of(stage))
         if trunk is not None:
@@ -143,11 +136,11 @@ def train(recipe: Recipe, stage: Stage, shards: list[Shard], directory: Path) ->
     trunk = None
     if stage == 'experts':
         trunk = _finished_trunk(recipe, directory / 'trunk.safetensors')
-    workers = Workers()
-    trainer = Trainer(recipe, stage, trunk, workers)
+    trainer = Trainer(recipe, stage, trunk)
     if path.exists():
         trainer.restore(read_checkpoint(path))
     modalities = recipe.network_of(stage).modality_names
+    workers = trainer.workers
     share = (workers.rank, workers.count)
     batches = Batches(shards, modalities, trainer.config, recipe.seed, share)
     directory.mkdir(parents=True, exist_ok=True)

@@ -75,11 +75,8 @@ def golden_arrays(model: MleSam, rasters: dict[str, np.ndarray]) -> dict[str, np
     names = model.config.modality_names
     arrays: dict[str, np.ndarray] = {f'raster_{name}': rasters[name] for name in names}
     with torch.inference_mode():
-        encoded = {n: model.encode(torch.from_numpy(rasters[n])[None], n) for n in names}
-        for name, levels in encoded.items():
-            for level, features in enumerate(levels):
-                arrays[f'features_{level}/{name}'] = features.numpy()
-        stacked = [torch.stack(level) for level in zip(*encoded.values(), strict=True)]
+        encoded = [model.encode(torch.from_numpy(rasters[n])[None], n) for n in names]
+        stacked = [torch.stack(level) for level in zip(*encoded, strict=True)]
         for subset in subsets(names):
             key, present = '+'.join(subset), torch.tensor([[name in subset for name in names]])
             segmentation = model.decode(stacked, present)

@@ -1,0 +1,114 @@
+from itertools import product
+
+from mle_sam.checkpoint import Checkpoint
+from mle_sam.export.bundle import export_bundle
+from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.model import MleSam
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.runtime.bundle import Bundle, FUSE_DECODE_NAME
+from mle_sam_ros.runtime.engine import open_engine
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+MASKS = [mask for mask in product((False, True), repeat=3) if any(mask)]
+
+
+@pytest.fixture(scope='module')
+def trained(network) -> MleSam:
+    """A network whose experts, adapters and routers are all different."""
+    torch.manual_seed(3)
+    model = MleSam(network).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if any(part in name for part in ('.experts.', '.input_adapters.', '.routers.')):
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.fixture(scope='module')
+def inputs(shards) -> dict[str, np.ndarray]:
+    rasters = {name: np.array(stack[1]) for name, stack in shards[0].rasters.items()}
+    return {**rasters, 'lidar': rasters['lidar'].astype(np.float32)}
+
+
+@pytest.fixture(scope='module')
+def bundle(recipe, trained, inputs, tmp_path_factory) -> Bundle:
+    checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
+    directory = tmp_path_factory.mktemp('engines') / 'toy'
+    return export_bundle(checkpoint, inputs, {'data': 'none'}, directory)
+
+
+@pytest.fixture(scope='module')
+def features(trained, inputs) -> list[torch.Tensor]:
+    """Per level (M, C, h, w)."""
+    with torch.inference_mode():
+        maps = [trained.encode(torch.from_numpy(inputs[n])[None], n) for n in inputs]
+    return [torch.cat(level) for level in zip(*maps, strict=True)]
+
+
+def test_encoder_graph_is_the_encoder(trained, inputs, features):
+    with torch.inference_mode():
+        for index, (name, raster) in enumerate(inputs.items()):
+            maps = EncoderGraph(trained, name).eval()(torch.from_numpy(raster)[None])
+            for level, expected in zip(maps, features, strict=True):
+                torch.testing.assert_close(level[0], expected[index], atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize('present', MASKS)
+@torch.inference_mode()
+def test_decoder_agrees_for_every_subset_with_nan_in_unused_slots(
+    trained, features, bundle, present
+):
+    dirty = [level.clone() for level in features]
+    for level in dirty:
+        level[~torch.tensor(present)] = torch.nan
+    levels = [level[:, None] for level in features]
+    segmentation = trained.decode(levels, torch.tensor([present]))
+    probability, label_map = trained.logits(segmentation)[0].softmax(0).max(0)
+
+    session = onnxruntime.InferenceSession(str(bundle.path(FUSE_DECODE_NAME)))
+    feed = {f'features_{i}': level.numpy() for i, level in enumerate(dirty)}
+    exported = session.run(None, {**feed, 'present': np.array(present)})
+    rewritten = FuseDecodeGraph(trained).eval()(*dirty, torch.tensor(present))
+    for got in (exported, [tensor.numpy() for tensor in rewritten]):
+        assert (got[0] == label_map.numpy()).mean() > 0.999
+        assert np.abs(got[1] - 255.0 * probability.numpy()).max() < 1
+        weights = segmentation.router_weights_BLM[0].numpy()
+        np.testing.assert_allclose(got[2], weights, atol=1e-5)
+        assert np.all(got[2][:, ~np.array(present)] == 0)
+
+
+def test_bundle_is_accepted_and_proven_by_the_runtime(bundle, inputs):
+    engine = open_engine(Bundle.open(bundle.directory), 'onnx', threads=1)
+    inference = engine.infer(inputs, frozenset({'event', 'lidar'}))
+    assert inference.label_map.shape == bundle.manifest.input_hw
+    assert inference.confidence.dtype == np.uint8
+
+
+def test_manifest_says_what_was_trained(bundle, recipe, network):
+    manifest = bundle.manifest
+    assert manifest.modality_names == network.modality_names
+    assert manifest.modalities == network.modalities
+    assert manifest.classes == network.classes
+    assert manifest.recipe['name'] == recipe.name
+
+
+def test_graphs_are_plain_and_of_fixed_shape(bundle):
+    for name in bundle.manifest.files:
+        if name.endswith('.onnx'):
+            graph = onnx.load(bundle.path(name)).graph
+            kinds = {node.op_type for node in graph.node}
+            assert not kinds & {'If', 'Loop', 'Shape', 'ConvTranspose', 'Pow', 'Erf'}
+            for value in (*graph.input, *graph.output):
+                assert all(d.dim_value > 0 for d in value.type.tensor_type.shape.dim), value.name
+
+
+def test_another_directory_is_not_replaced(recipe, trained, inputs, tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
+    with pytest.raises(InputError, match='choose another path'):
+        export_bundle(checkpoint, inputs, {}, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
