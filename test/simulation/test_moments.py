@@ -26,7 +26,7 @@ def test_same_seed_same_bytes_and_other_seed_other_town():
 
 @pytest.fixture(scope='module')
 def many():
-    return list(moments(8, 10, conditions=['day'], failures=(), variants=1, instants_per_drive=2))
+    return list(moments(8, 8, conditions=['day'], failures=(), variants=1, instants_per_drive=4))
 
 
 def test_moment_has_the_shapes_and_times_that_the_core_expects(many):
