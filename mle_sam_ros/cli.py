@@ -61,6 +61,7 @@ def _replay(options: argparse.Namespace) -> None:
         calibration=read_calibration(options.calibration) if options.calibration else None,
         backend=options.backend,
         threads=options.threads,
+        keep_going=options.keep_going,
     )
     print(summary(replay(settings, options.out), options.out))
 
@@ -154,6 +155,10 @@ def _parser() -> argparse.ArgumentParser:
         '--topic', action='append', default=[], metavar='STREAM=TOPIC',
         help='where the names do not tell: camera, camera_info, event, event_camera_info, lidar, '
         'labels',
+    )  # fmt: skip
+    replay.add_argument(
+        '--keep-going', action='store_true',
+        help='count messages that cannot be used and go on, as the node does',
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     _add_engine_options(replay)

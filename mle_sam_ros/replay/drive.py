@@ -26,7 +26,8 @@ class Drive:
 
     Attributes:
         pipeline: the node's own; its account covers the drive.
-        faults: one-line errors of messages and sensors, to how often they came.
+        faults: one-line errors of messages and sensors, to how often they came; only filled
+            where the drive keeps going.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Drive:
         engine: Engine,
         calibration: Calibration,
         drop: Collection[str] = (),
+        keep_going: bool = False,
     ) -> None:
         """Set up.
 
@@ -47,9 +49,11 @@ class Drive:
             engine: makes the masks.
             calibration: of the rig.
             drop: streams to leave out, as if their sensors had never been switched on.
+            keep_going: count what cannot be read or placed and go on, as the node does.
 
         Raises:
-            InputError: for a stream that the model does not have, or if none is left.
+            InputError: for a stream that the model does not have, or if none is left; without
+                `keep_going` also for a recorded sensor that has no calibration.
         """
         _check_drop(drop, manifest)
         alignment = Alignment()
@@ -61,19 +65,26 @@ class Drive:
         self.pipeline = Pipeline(manifest, engine, calibration, alignment, time.perf_counter_ns)
         self.faults: Counter[str] = Counter()
         self._reader = reader
+        self._keep_going = keep_going
         self._streams = {
             topic: stream
             for stream, topic in _topic_of(topics).items()
             if topic is not None and stream not in drop
         }
+        if not keep_going:
+            self._check_calibration(manifest)
 
     def predictions(self) -> Iterator[tuple[int, Prediction]]:
-        """The mask of every instant that gets one, and when it was complete (log time)."""
+        """The mask of every instant that gets one, and when it was complete (log time).
+
+        Raises:
+            InputError: without `keep_going`, for the first message that cannot be used.
+        """
         for now_ns, sensor_set in self._sensor_sets():
             try:
                 prediction = self.pipeline.run(sensor_set)
             except InputError as error:
-                self.faults[str(error)] += 1
+                self._count(error, now_ns)
                 continue
             self.faults.update(prediction.faults.values())
             yield now_ns, prediction
@@ -105,7 +116,24 @@ class Drive:
         try:
             self.pipeline.receive(stream, message, log_time_ns)
         except InputError as error:
-            self.faults[str(error)] += 1
+            self._count(error, log_time_ns)
+
+    def _count(self, error: InputError, log_time_ns: int) -> None:
+        if not self._keep_going:
+            raise InputError(
+                f'{self._reader.path} at {log_time_ns / 1e9:.3f} s: {error}; '
+                'or count such faults and go on (--keep-going)'
+            ) from None
+        self.faults[str(error)] += 1
+
+    def _check_calibration(self, manifest: Manifest) -> None:
+        for stream in self._streams.values():
+            if stream in manifest.modality_names:
+                lack = self.pipeline.projection.missing(stream)
+                if lack:
+                    raise InputError(
+                        f'{self._reader.path}: {lack}; or go on without it (--keep-going)'
+                    )
 
     def _deadline_ns(self) -> int:
         deadline_ns = self.pipeline.assembler.next_deadline_ns()

@@ -53,6 +53,8 @@ class Settings:
         calibration: of the rig; None takes CameraInfo and /tf_static from the recording.
         backend: of `runtime.engine`.
         threads: of `runtime.engine`.
+        keep_going: count messages that cannot be used, and go on as the node does; otherwise the
+            first one ends the replay.
     """
 
     bag_path: Path
@@ -64,6 +66,7 @@ class Settings:
     calibration: Calibration | None = None
     backend: str = 'auto'
     threads: int | None = None
+    keep_going: bool = False
 
 
 def replay(settings: Settings, out: Path) -> dict[str, Any]:
@@ -195,7 +198,15 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
         topics = find_topics(reader, settings.topics)
         calibration = settings.calibration or calibration_of(reader, topics)
         engine = open_engine(bundle, settings.backend, settings.threads)
-        drive = Drive(reader, topics, bundle.manifest, engine, calibration, settings.drop)
+        drive = Drive(
+            reader,
+            topics,
+            bundle.manifest,
+            engine,
+            calibration,
+            settings.drop,
+            settings.keep_going,
+        )
         yield _Session(settings, bundle, engine, drive, Truth(truth_reader, topics.labels))
 
 

@@ -52,6 +52,12 @@ def test_refuses(changes, message):
         decode_cloud(sweep(**changes), 'lidar/points')
 
 
+def test_refuses_a_sweep_of_nothing_but_nan():
+    columns = {axis: (FLOAT32, 4 * i, [np.nan, np.inf]) for i, axis in enumerate('xyz')}
+    with pytest.raises(InputError, match='expected finite coordinates, got NaN or infinity in each'):
+        decode_cloud(sweep(columns=columns), 'lidar/points')
+
+
 def test_refuses_unknown_datatype():
     message = sweep(columns={'w': (FLOAT64, 12, X)})
     message.fields[3].datatype = 9

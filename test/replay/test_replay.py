@@ -137,7 +137,7 @@ def test_an_outage_costs_no_mask(bundle, tmp_path):
 def test_unreadable_frames_are_counted_and_named(bundle, tmp_path):
     breaks = {4: {'encoding': 'bayer_rggb8'}, 9: {'step': 7}}
     drive = write_drive(tmp_path / 'drive.mcap', breaks=breaks)
-    metrics = run(drive, bundle, tmp_path / 'out')
+    metrics = run(drive, bundle, tmp_path / 'out', keep_going=True)
     assert metrics['frames']['received'] == 20
     assert metrics['frames']['emitted'] == 18
     assert sum(metrics['frames']['rejected'].values()) == 2
@@ -189,6 +189,22 @@ BAD_INPUTS = {
     'unknown sensor': (lambda room, drive: {'drop': ['radar']}, "got 'radar'"),
     'no sensor left': (lambda room, drive: {'drop': MODALITIES}, 'leave at least one'),
     'unknown backend': (lambda room, drive: {'backend': 'abacus'}, "got 'abacus'"),
+    'unknown encoding': (
+        lambda room, drive: {
+            'bag_path': write_drive(room / 'd.mcap', 3, breaks={1: {'encoding': 'bayer_rggb8'}})
+        },
+        "got 'bayer_rggb8'",
+    ),
+    'wrong array length': (
+        lambda room, drive: {
+            'bag_path': write_drive(room / 'd.mcap', 3, breaks={1: {'step': 481}})
+        },
+        'bytes of data',
+    ),
+    'no calibration': (
+        lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, without=('/tf_static',))},
+        'camera_from.',
+    ),
     'foreign classes': (
         lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, num_classes=200)},
         'class ids below 11',

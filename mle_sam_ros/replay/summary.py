@@ -1,0 +1,36 @@
+"""What a terminal shows of a replay."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME
+
+
+def summary(metrics: Mapping[str, Any], out: Path) -> str:
+    """The figures that people look for first, and where the rest is.
+
+    Args:
+        metrics: the content of `metrics.json`.
+        out: the directory it stands in.
+    """
+    frames = metrics['frames']
+    rejected = sum(frames['rejected'].values())
+    lines = [
+        f'mIoU      {_percent(metrics["miou"])} over {metrics["frames_scored"]} masks',
+        f'frames    {frames["received"]} received = {frames["emitted"]} emitted '
+        f'+ {frames["superseded"]} superseded + {rejected} rejected; '
+        f'{frames["without_camera"]} masks without the camera',
+    ]
+    if metrics['latency_ms']:
+        lines.append(
+            f'latency   p50 {metrics["latency_ms"]["p50"]:.0f} ms, '
+            f'p95 {metrics["latency_ms"]["p95"]:.0f} ms, p99 {metrics["latency_ms"]["p99"]:.0f} ms'
+        )
+    lines += ['', 'sensors                mIoU']
+    lines += [f'{key:22} {_percent(score["miou"])}' for key, score in metrics['subsets'].items()]
+    return '\n'.join([*lines, '', str(out / REPORT_NAME), str(out / METRICS_NAME)])
+
+
+def _percent(value: float | None) -> str:
+    return 'n/a' if value is None else f'{100 * value:.1f} %'
