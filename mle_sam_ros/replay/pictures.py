@@ -1,5 +1,7 @@
 """A drive in pictures: the moments to show, one sheet of them, and the frames of a video."""
 
+from collections import Counter
+
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
@@ -15,16 +17,23 @@ import numpy as np
 
 _MARGIN = 16
 _GAP = 6
+_A_WHILE = 8  # frames
 
 
 class Storyboard:
-    """Keeps evenly spaced frames of a drive whose length is not known beforehand."""
+    """Keeps the frames to show of a drive whose length is not known beforehand.
+
+    They are evenly spaced, and for every set of sensors that was present for a while but is not
+    among them, there is one more.
+    """
 
     def __init__(self, num_frames: int = 6) -> None:
         self._num_frames = num_frames
         self._kept: list[Frame] = []
         self._stride = 1
         self._num_seen = 0
+        self._num_with: Counter[frozenset[str]] = Counter()
+        self._example_of: dict[frozenset[str], Frame] = {}
 
     def add(self, frame: Frame) -> None:
         """Offer the next frame."""
@@ -34,12 +43,19 @@ class Storyboard:
         if len(self._kept) == 4 * self._num_frames:
             self._kept = self._kept[::2]
             self._stride *= 2
+        self._num_with[frame.present] += 1
+        if self._num_with[frame.present] == _A_WHILE:
+            self._example_of[frame.present] = frame
 
     @property
     def frames(self) -> list[Frame]:
-        """At most `num_frames` frames, in order, each from the middle of its share."""
+        """The frames to show, in the order of their stamps."""
         count = min(self._num_frames, len(self._kept))
-        return [self._kept[(2 * i + 1) * len(self._kept) // (2 * count)] for i in range(count)]
+        # Each from the middle of its share.
+        even = [self._kept[(2 * i + 1) * len(self._kept) // (2 * count)] for i in range(count)]
+        shown = {frame.present for frame in even}
+        more = [frame for present, frame in self._example_of.items() if present not in shown]
+        return sorted(even + more, key=lambda frame: frame.stamp_ns)
 
 
 def overview(frames: list[Frame], manifest: Manifest, start_ns: int) -> np.ndarray:

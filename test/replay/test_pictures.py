@@ -13,16 +13,30 @@ import numpy as np
 import pytest
 from sample_frames import FRAME, MANIFEST
 
+ALL = frozenset({'camera', 'event', 'lidar'})
+
+
+def shown(presence, num_frames):
+    board = Storyboard(num_frames)
+    for index, present in enumerate(presence):
+        board.add(replace(FRAME, stamp_ns=index, present=present))
+    return [frame.stamp_ns for frame in board.frames]
+
 
 @given(st.integers(1, 500), st.integers(1, 8))
 def test_a_storyboard_is_evenly_spaced(count, num_frames):
-    board = Storyboard(num_frames)
-    for index in range(count):
-        board.add(index)
-    shown = board.frames
-    assert len(shown) == min(num_frames, count)
-    assert shown == sorted(set(shown))
-    assert max(np.diff([0, *shown, count - 1])) <= 2 * max(1, count / num_frames)
+    stamps = shown([ALL] * count, num_frames)
+    assert len(stamps) == min(num_frames, count)
+    assert stamps == sorted(set(stamps))
+    assert max(np.diff([0, *stamps, count - 1])) <= 2 * max(1, count / num_frames)
+
+
+def test_an_outage_is_shown_even_between_two_even_frames():
+    outage, flicker = ALL - {'camera'}, ALL - {'lidar'}
+    presence = [ALL] * 110 + [outage] * 20 + [ALL] * 60 + [flicker] * 2 + [ALL] * 8
+    assert set(shown([ALL] * 200, 2)) & set(range(110, 130)) == set()
+    assert len(set(shown(presence, 2)) & set(range(110, 130))) == 1
+    assert len(shown(presence, 2)) == 3
 
 
 def test_overview_has_the_tiles_in_their_places():
