@@ -4,7 +4,6 @@ from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
 from mle_sam.model import MleSam
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import Bundle, FUSE_DECODE_NAME
 from mle_sam_ros.runtime.engine import open_engine
 import numpy as np
@@ -104,11 +103,3 @@ def test_graphs_are_plain_and_of_fixed_shape(bundle):
             assert not kinds & {'If', 'Loop', 'Shape', 'ConvTranspose', 'Pow', 'Erf'}
             for value in (*graph.input, *graph.output):
                 assert all(d.dim_value > 0 for d in value.type.tensor_type.shape.dim), value.name
-
-
-def test_another_directory_is_not_replaced(recipe, trained, inputs, tmp_path):
-    (tmp_path / 'notes.txt').write_text('mine')
-    checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
-    with pytest.raises(InputError, match='choose another path'):
-        export_bundle(checkpoint, inputs, {}, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ['notes.txt']
