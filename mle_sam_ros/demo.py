@@ -11,9 +11,11 @@ from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.calibration import calibration_mapping
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.replay import score_recording, Settings
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
+from mle_sam_ros.replay.summary import summary
 from mle_sam_ros.ros.environment import free_domain_id, private_environment
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.simulation.scenario import Episode, Scenario
@@ -136,6 +138,11 @@ def _last_diagnostics(path: Path) -> dict[str, dict[str, str]]:
 
 def _frame_account(diagnostics: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """The node's frame account, as `FrameAccount.to_mapping()` gives it."""
+    if 'frames' not in diagnostics:
+        raise InputError(
+            f'{RECORDING_NAME}: expected the diagnostics of the node, got none; '
+            'the machine is too busy, run the demo again'
+        )
     values = diagnostics['frames']
     names = ('received', 'emitted', 'superseded', 'waiting', 'without_camera', 'clock_jumps')
     rejected = {
@@ -149,27 +156,11 @@ def _frame_account(diagnostics: Mapping[str, Mapping[str, str]]) -> dict[str, An
 def _summarise(
     out: Path, metrics: Mapping[str, Any], diagnostics: Mapping[str, Mapping[str, str]]
 ) -> None:
-    frames, agreement, latency = (
-        metrics['frames'], metrics['agreement'], diagnostics['latency']
-    )  # fmt: skip
-    rows = {
-        'mIoU': f'{100 * metrics["miou"]:.1f} %',
-        'camera frames': f'{frames["received"]} received = {frames["emitted"]} segmented + '
-        f'{frames["superseded"]} superseded + {sum(frames["rejected"].values())} rejected',
-        'camera out': f'{frames["without_camera"]} masks without it',
-        'stamp to mask': f'p50 {latency["latency/p50_ms"]} ms, p95 {latency["latency/p95_ms"]} ms',
-        'node': diagnostics['frames']['message'],
-        'same inputs as replay': f'{agreement["frames_with_same_inputs"]} of '
-        f'{agreement["frames_compared"]} masks',
-        'report': out / REPORT_NAME,
-        'pictures': out / OVERLAY_NAME,
-        'video': out / VIDEO_NAME,
-        'numbers': out / METRICS_NAME,
-    }
-    print()
-    for name, text in rows.items():
-        print(f'  {name:<22} {text}')
-    print()
+    agreement = metrics['agreement']
+    same, compared = agreement['frames_with_same_inputs'], agreement['frames_compared']
+    print(f'\n{summary(metrics, out)}\n{out / OVERLAY_NAME}\n{out / VIDEO_NAME}\n')
+    print(f'node      {diagnostics["frames"]["message"]}; {diagnostics["latency"]["message"]}')
+    print(f'replay    paired the same samples for {same} of {compared} masks')
 
 
 def _say(text: str) -> None:

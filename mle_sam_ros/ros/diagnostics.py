@@ -1,6 +1,8 @@
 """What `/diagnostics` says: inputs, frames, latency and engine, once per second."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
+import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -11,6 +13,7 @@ OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.E
 _STALE_S = 1.0
 # A camera whose frames are superseded more often than this is not kept up with.
 _MAX_SUPERSEDED = 0.05
+_NUM_REPORTS = 10
 
 
 def input_status(
@@ -55,40 +58,52 @@ def input_status(
 
 
 class FrameReporter:
-    """Judges whether the node keeps up with its camera."""
+    """Judges, over the last ten reports, whether the node keeps up with its camera."""
 
     def __init__(self) -> None:
-        self._before = {'received': 0, 'superseded': 0, 'rejected': 0}
+        self._history: deque[tuple[float, dict[str, int]]] = deque(maxlen=_NUM_REPORTS)
 
     def status(self, frames: Mapping[str, Any], stopwatch: Stopwatch) -> DiagnosticStatus:
-        """The frame account, and whether the last frames were all segmented.
+        """The frame account, and whether the frames of late were all segmented.
 
         Args:
             frames: `FrameAccount.to_mapping()`.
             stopwatch: with the stage `total`.
         """
-        now = {
-            'received': frames['received'],
-            'superseded': frames['superseded'],
-            'rejected': sum(frames['rejected'].values()),
-        }
-        new = {key: value - self._before[key] for key, value in now.items()}
-        self._before = now
-        _, p95_ms, _ = stopwatch.percentiles().get('total', (0.0, 0.0, 0.0))
-        capacity_hz = 1000 / p95_ms if p95_ms else 0.0
+        new, rate_hz = self._since_long(frames)
+        capacity_hz = _capacity_hz(stopwatch)
+        level, message = OK, f'keeps up with {rate_hz:.1f} Hz; could take {capacity_hz:.0f} Hz'
         if new['rejected']:
             level, message = ERROR, f'{new["rejected"]} frames rejected: {_reasons(frames)}'
         elif new['superseded'] > max(1, _MAX_SUPERSEDED * new['received']):
             level = WARN
-            message = f'does not keep up: {new["superseded"]} of {new["received"]} superseded'
-        elif not capacity_hz:
-            level, message = WARN, 'waiting for the first frame'
-        else:
-            level, message = OK, f'keeps up; could take {capacity_hz:.0f} Hz'
+            message = (
+                f'does not keep up with {rate_hz:.1f} Hz: {new["superseded"]} of the last '
+                f'{new["received"]} frames were superseded; could take {capacity_hz:.0f} Hz'
+            )
+        elif not new['received']:
+            level, message = WARN, 'no camera frames of late'
         values = {key: value for key, value in frames.items() if key != 'rejected'}
-        values['rejected'] = now['rejected']
+        values['rejected'] = sum(frames['rejected'].values())
         values.update({f'rejected/{reason}': n for reason, n in frames['rejected'].items()})
-        return status('frames', level, message, {**values, 'capacity_hz': capacity_hz})
+        values.update({'rate_hz': rate_hz, 'capacity_hz': capacity_hz})
+        return status('frames', level, message, values)
+
+    def _since_long(self, frames: Mapping[str, Any]) -> tuple[dict[str, int], float]:
+        """What the counters gained since the oldest report kept, and the camera's rate."""
+        now_s = time.monotonic()
+        now = {name: frames[name] for name in ('received', 'superseded')}
+        now['rejected'] = sum(frames['rejected'].values())
+        since_s, before = self._history[0] if self._history else (now_s, dict.fromkeys(now, 0))
+        self._history.append((now_s, now))
+        new = {name: now[name] - before[name] for name in now}
+        return new, new['received'] / (now_s - since_s) if now_s > since_s else 0.0
+
+
+def _capacity_hz(stopwatch: Stopwatch) -> float:
+    """Frames per second that the worker could take, judged by the slowest twentieth."""
+    _, p95_ms, _ = stopwatch.percentiles().get('total', (0.0, 0.0, 0.0))
+    return 1000 / p95_ms if p95_ms else 0.0
 
 
 def latency_status(stopwatch: Stopwatch) -> DiagnosticStatus:

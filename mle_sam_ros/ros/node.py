@@ -1,14 +1,16 @@
 """The perception node: messages in, `core.pipeline` in between, messages out."""
 
 from collections.abc import Callable
-from pathlib import Path
+import signal
 import sys
+import threading
 import time
 import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from mle_sam_ros.core.calibration import Calibration, parse_calibration
+from mle_sam_ros.bags.calibration import read_calibration
+from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.warm_up import warm_up
@@ -32,11 +34,12 @@ from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-import yaml
+from rclpy.signals import SignalHandlerOptions
 
 _DIAGNOSTICS_PERIOD_S = 1.0
+_STOP_PERIOD_S = 0.2
 _SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -123,7 +126,8 @@ class PerceptionNode(LifecycleNode):
     def _configure(self) -> None:
         self.parameters.check()
         self._bundle = Bundle.open(self.parameters.bundle)
-        self._calibration = _read_calibration(self.parameters.calibration_file)
+        path = self.parameters.calibration_file
+        self._calibration = read_calibration(path) if path else Calibration()
         threads = self.parameters.threads or None
         self._engine = open_engine(self._bundle, self.parameters.backend, threads)
         warm_up(self._bundle.manifest)
@@ -236,39 +240,29 @@ class PerceptionNode(LifecycleNode):
         return self.get_clock().ros_time_is_active and self.get_clock().now().nanoseconds == 0
 
 
-def _read_calibration(path: str) -> Calibration:
-    if not path:
-        return Calibration()
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = ' '.join(str(error).split())
-        raise InputError(
-            f'{path}: expected a calibration file (YAML), got {reason}; '
-            'correct the parameter calibration_file'
-        ) from None
-    return parse_calibration(mapping, path)
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Run the node until SIGINT or SIGTERM."""
-    rclpy.init(args=arguments)
+    """Run the node until SIGINT or SIGTERM; returns the exit code."""
+    # Our own handlers: rclpy's take the middleware away while the worker may still publish.
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = PerceptionNode()
     except InputError as error:
         print(error, file=sys.stderr)
-        rclpy.try_shutdown()
+        rclpy.shutdown()
         return 2
-    try:
-        if node.parameters.autostart:
-            node.start()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    finally:
-        node.close()
-        node.destroy_node()
-        rclpy.try_shutdown()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    if node.parameters.autostart:
+        node.start()
+    while not stop.is_set():
+        executor.spin_once(timeout_sec=_STOP_PERIOD_S)
+    node.close()
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown()
     return 0
 
 

@@ -23,6 +23,7 @@ from mle_sam_ros.ros.parameters import NodeParameters, parameter_names
 import numpy as np
 from ros_bench import CALIBRATION, CAMERA_FROM_LIDAR
 from std_msgs.msg import Header
+import yaml
 
 
 @pytest.fixture
@@ -85,6 +86,34 @@ def test_every_parameter_has_a_description_of_its_own_field():
     for record in (NodeParameters(), Alignment().camera, Alignment().event, Alignment().lidar):
         fields = {field.name for field in dataclasses.fields(record)}
         assert set(_descriptions(type(record))) == fields
+
+
+def test_parameter_file_holds_the_defaults():
+    names, values = parameter_names(), {}
+    content = yaml.safe_load(environment.share_path('config/perception.yaml').read_text())
+
+    def flatten(mapping, prefix=''):
+        for key, value in mapping.items():
+            if isinstance(value, dict):
+                flatten(value, f'{prefix}{key}.')
+            else:
+                values[prefix + key] = value
+
+    flatten(content['/**']['ros__parameters'])
+    assert set(values) <= set(names)
+    defaults = leaves(NodeParameters())
+    assert values == {name: defaults[name] for name in values}
+
+
+def leaves(record, prefix=''):
+    found = {}
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if dataclasses.is_dataclass(value):
+            found.update(leaves(value, f'{prefix}{field.name}.'))
+        else:
+            found[prefix + field.name] = value
+    return found
 
 
 @pytest.mark.parametrize(
