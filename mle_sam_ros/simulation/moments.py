@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.cloud import PointCloud
@@ -53,11 +54,18 @@ class Moment:
 
 @dataclass(frozen=True)
 class Sensors:
-    """The sensors of a rig, made once: their rays take longer to find than an image to render."""
+    """The sensors of a rig."""
 
     camera: FrameCamera
     event_camera: EventCamera
     lidar: LidarModel
+
+
+@cache
+def standard_sensors() -> Sensors:
+    """Those of the standard rig, made once: rays take longer to find than an image to render."""
+    rig = standard_rig()
+    return Sensors(FrameCamera(rig.camera), EventCamera(rig.event_camera), rig.lidar)
 
 
 def moments(
@@ -83,7 +91,7 @@ def moments(
     faults = [name for name in failures if name != 'none']
     rng = np.random.default_rng([seed, 0x30])
     rig = standard_rig()
-    sensors = Sensors(FrameCamera(rig.camera), EventCamera(rig.event_camera), rig.lidar)
+    sensors = standard_sensors()
     for number in range(count):
         if number % (variants * instants_per_drive) == 0:
             drive = Drive(int(rng.integers(1 << 31)), DRIVE_S, rig)

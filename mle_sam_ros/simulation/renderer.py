@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mle_sam_ros.simulation.camera import FrameCamera
 from mle_sam_ros.simulation.drive import Drive
-from mle_sam_ros.simulation.events import EventCamera
 from mle_sam_ros.simulation.lidar import cast_sweep, measure, Returns
+from mle_sam_ros.simulation.moments import standard_sensors
 from mle_sam_ros.simulation.scenario import Scenario
 import numpy as np
 
@@ -59,8 +58,8 @@ class Renderer:
         self._scenario = scenario
         self._light = scenario.light()
         self._drive = Drive(scenario.seed, scenario.seconds)
-        self._camera = FrameCamera(self._drive.rig.camera)
-        self._event_camera = EventCamera(self._drive.rig.event_camera)
+        sensors = standard_sensors()
+        self._camera, self._event_camera = sensors.camera, sensors.event_camera
 
     def render(self, start_ns: int) -> Slot:
         """What begins in [start, start + 0.1 s); `start_ns` is a multiple of 0.1 s."""

@@ -1,5 +1,6 @@
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.simulation.classes import CLASS_NAMES, PALETTE, SKY
+from mle_sam_ros.simulation.conditions import typical
 from mle_sam_ros.simulation.moments import moments
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def same(first, second):
 
 
 def test_same_seed_same_bytes_and_other_seed_other_town():
-    first, again, other = (list(moments(seed, 3)) for seed in (4, 4, 5))
+    first, again, other = (list(moments(seed, 2)) for seed in (4, 4, 5))
     assert all(same(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0].label_map, other[0].label_map)
 
@@ -76,4 +77,4 @@ def test_wrong_exposure_ruins_the_image(failure, holds):
 
 def test_unknown_condition_names_the_valid_ones():
     with pytest.raises(InputError, match=r'day, dusk, night, fog, rain, got .snow'):
-        next(moments(1, 1, conditions=['snow']))
+        typical('snow', np.random.default_rng(0))

@@ -15,11 +15,9 @@ from mle_sam_ros.core.lidar_raster import lidar_raster
 from mle_sam_ros.core.manifest import LidarEncoding
 from mle_sam_ros.core.stamp import stamp_ns
 from mle_sam_ros.core.streams import CameraStream, NearestStream, WindowStream
-from mle_sam_ros.simulation.camera import FrameCamera
 from mle_sam_ros.simulation.drive import Drive
-from mle_sam_ros.simulation.events import EventCamera
 from mle_sam_ros.simulation.failures import Failure
-from mle_sam_ros.simulation.moments import Instant, Sensors
+from mle_sam_ros.simulation.moments import Instant, standard_sensors
 from mle_sam_ros.simulation.recording import EPOCH_NS
 from mle_sam_ros.simulation.scenario import parse_failure, parse_outage, Scenario
 from mle_sam_ros.simulation.synthesize import synthesize
@@ -160,9 +158,7 @@ def paired(items):
 def moment():
     """The same instant, made as the instants for training are made."""
     drive = Drive(SCENARIO.seed, SCENARIO.seconds)
-    rig = drive.rig
-    sensors = Sensors(FrameCamera(rig.camera), EventCamera(rig.event_camera), rig.lidar)
-    instant = Instant(drive, sensors, PAIRED_NS, PAIRED_NS - SWEEP_NS - 50 * MS)
+    instant = Instant(drive, standard_sensors(), PAIRED_NS, PAIRED_NS - SWEEP_NS - 50 * MS)
     return instant.sense(SCENARIO.light(), Failure(), np.random.default_rng(0))
 
 
