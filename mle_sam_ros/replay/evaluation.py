@@ -109,7 +109,10 @@ class Evaluation:
             return {}
         return {
             **_percentiles([moment.latency_ms for moment in self.moments]),
-            'stages': {stage: _percentiles(values) for stage, values in self._timings_ms.items()},
+            'stages': {
+                stage: _percentiles(self._timings_ms[stage])
+                for stage in _in_order(self._timings_ms)
+            },
         }
 
     def _score(self, matrix: ConfusionMatrix) -> dict[str, Any]:
@@ -134,6 +137,12 @@ class Evaluation:
 
     def _new_matrix(self) -> ConfusionMatrix:
         return ConfusionMatrix(len(self.manifest.classes))
+
+
+def _in_order(stages: Iterable[str]) -> list[str]:
+    """Stages as they came, each followed by its parts (`stage/part`)."""
+    roots = list(dict.fromkeys(stage.partition('/')[0] for stage in stages))
+    return sorted(stages, key=lambda stage: roots.index(stage.partition('/')[0]))
 
 
 def _percentiles(values: list[float]) -> Mapping[str, float]:
