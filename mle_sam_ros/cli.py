@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+import signal
 import sys
 
 from mle_sam_ros.core.errors import InputError
@@ -11,6 +12,8 @@ from mle_sam_ros.core.errors import InputError
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; 2 is the exit code for bad input, 130 for an interruption."""
     options = _parser().parse_args(arguments)
+    # Ends like Ctrl-C, so that what is half-written is taken away.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.run(options)
     except InputError as error:

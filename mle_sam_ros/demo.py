@@ -8,9 +8,9 @@ import time
 from typing import Any
 
 from mle_sam_ros.bags.calibration import calibration_of
+from mle_sam_ros.bags.calibration_file import write_calibration
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
-from mle_sam_ros.core.calibration import calibration_mapping
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.replay import score_recording, Settings
@@ -20,7 +20,6 @@ from mle_sam_ros.ros.environment import free_domain_id, private_environment
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.simulation.scenario import Episode, Scenario
 from mle_sam_ros.simulation.synthesize import synthesize
-import yaml
 
 DRIVE_NAME = 'drive.mcap'
 RECORDING_NAME = 'node.mcap'
@@ -70,25 +69,21 @@ def demo(out: Path, bundle_path: Path, scenario: Scenario = STORY) -> dict[str, 
     with output_directory(out, _NAMES) as draft:
         _say(f'1/4  simulating {scenario.seconds:g} s at {scenario.condition}')
         synthesize(draft / DRIVE_NAME, scenario, events_as='point_cloud2')
-        _write_calibration(draft)
+        with open_bag(draft / DRIVE_NAME) as bag:
+            write_calibration(draft / CALIBRATION_NAME, calibration_of(bag, find_topics(bag)))
         _drive_node(draft, bundle_path)
         _say('4/4  scoring the masks, and replaying the drive for comparison')
         diagnostics = _last_diagnostics(draft / RECORDING_NAME)
         metrics = score_recording(
-            Settings(draft / DRIVE_NAME, bundle_path, with_video=True),
+            Settings(
+                draft / DRIVE_NAME, bundle_path, all_subsets=True, with_video=True, keep_going=True
+            ),
             draft / RECORDING_NAME,
             _frame_account(diagnostics),
             draft,
         )
     _summarise(out, metrics, diagnostics)
     return metrics
-
-
-def _write_calibration(draft: Path) -> None:
-    with open_bag(draft / DRIVE_NAME) as bag:
-        calibration = calibration_of(bag, find_topics(bag))
-    text = yaml.safe_dump(calibration_mapping(calibration), default_flow_style=None)
-    (draft / CALIBRATION_NAME).write_text(text, encoding='utf-8')
 
 
 def _drive_node(draft: Path, bundle_path: Path) -> None:

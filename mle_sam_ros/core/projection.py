@@ -23,6 +23,7 @@ class Projection:
         self._input_hw = manifest.input_hw
         self._encodings = {modality.name: modality.encoding for modality in manifest.modalities}
         self._projectors: dict[str, EventProjector] = {}
+        self._scaled_camera: CameraModel | None = None
         self._calibration = calibration
 
     @property
@@ -36,14 +37,12 @@ class Projection:
         if known is not None and known.agrees_with(model):
             return
         cameras = self._calibration.cameras | {name: model}
-        self._calibration = replace(self._calibration, cameras=cameras)
-        self._projectors.clear()
+        self._adopt(replace(self._calibration, cameras=cameras))
 
     def set_extrinsic(self, modality: str, camera_from_modality: np.ndarray) -> None:
         """Learn where a sensor stands: (4, 4) float64, into the camera's optical frame."""
         camera_from = self._calibration.camera_from | {modality: camera_from_modality}
-        self._calibration = replace(self._calibration, camera_from=camera_from)
-        self._projectors.clear()
+        self._adopt(replace(self._calibration, camera_from=camera_from))
 
     def missing(self, modality: str) -> str | None:
         """What the calibration lacks for this modality, in one line; None if it is complete."""
@@ -83,16 +82,26 @@ class Projection:
         if isinstance(encoding, EventEncoding):
             return self._event_projector(modality, encoding).raster(data)
         if isinstance(encoding, LidarEncoding):
-            camera = self._calibration.cameras['camera'].scaled_to(self._input_hw)
-            return lidar_raster(data, self._calibration.camera_from[modality], camera, encoding)
+            camera_from_lidar = self._calibration.camera_from[modality]
+            return lidar_raster(data, camera_from_lidar, self._camera_at_input(), encoding)
         return camera_raster(data, self._input_hw)
+
+    def _adopt(self, calibration: Calibration) -> None:
+        """Take over a calibration, and forget what was computed with the one before."""
+        self._calibration = calibration
+        self._scaled_camera = None
+        self._projectors.clear()
+
+    def _camera_at_input(self) -> CameraModel:
+        if self._scaled_camera is None:
+            self._scaled_camera = self._calibration.cameras['camera'].scaled_to(self._input_hw)
+        return self._scaled_camera
 
     def _event_projector(self, modality: str, encoding: EventEncoding) -> EventProjector:
         if modality not in self._projectors:
-            cameras = self._calibration.cameras
             self._projectors[modality] = EventProjector(
-                cameras['event'],
-                cameras['camera'].scaled_to(self._input_hw),
+                self._calibration.cameras['event'],
+                self._camera_at_input(),
                 self._calibration.camera_from[modality],
                 encoding,
             )

@@ -1,0 +1,66 @@
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.events import EMPTY
+from mle_sam_ros.core.manifest import parse_manifest
+from mle_sam_ros.core.projection import Projection
+import numpy as np
+import pytest
+from test_manifest import MANIFEST
+
+CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0.0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+POINT = PointCloud(np.array([[10, 0, 0]], np.float32), np.array([5], np.float32))
+
+
+def camera(focal_px=320.0):
+    matrix = np.array([[focal_px, 0, 319.5], [0, focal_px, 159.5], [0, 0, 1]])
+    return CameraModel((320, 640), matrix, np.zeros(5))
+
+
+@pytest.fixture
+def projection():
+    manifest = parse_manifest(MANIFEST, 'manifest.json')
+    cameras = {'camera': camera(), 'event': camera()}
+    return Projection(
+        manifest, Calibration(cameras, {'lidar': CAMERA_FROM_LIDAR, 'event': np.eye(4)})
+    )
+
+
+def test_rasters_have_the_size_and_type_of_the_encoding(projection):
+    image = np.zeros((320, 640, 3), np.uint8)
+    for modality, data, dtype in [
+        ('camera', image, np.uint8), ('event', EMPTY, np.uint8), ('lidar', POINT, np.float32),
+    ]:  # fmt: skip
+        raster = projection.raster(modality, data)
+        assert (raster.shape, raster.dtype) == ((64, 128, 3), dtype)
+
+
+def test_a_new_calibration_moves_the_points(projection):
+    def column():
+        return np.unravel_index(projection.raster('lidar', POINT)[:, :, 0].argmax(), (64, 128))[1]
+
+    before = column()
+    moved = CAMERA_FROM_LIDAR.copy()
+    moved[0, 3] = 2.0
+    projection.set_extrinsic('lidar', moved)
+    after = column()
+    assert after > before
+    projection.set_camera('camera', camera(640.0))
+    assert column() > after
+
+
+@pytest.mark.parametrize(
+    ('calibration', 'modality', 'lack'),
+    [
+        (Calibration(), 'lidar', 'intrinsics of camera and camera_from.lidar'),
+        (Calibration({'camera': camera()}), 'lidar', 'camera_from.lidar'),
+        (Calibration({'camera': camera()}), 'event', 'intrinsics of event and camera_from.event'),
+    ],
+)
+def test_nothing_is_assumed(calibration, modality, lack):
+    projection = Projection(parse_manifest(MANIFEST, 'manifest.json'), calibration)
+    assert lack in projection.missing(modality)
+    with pytest.raises(InputError, match='expected a calibration'):
+        projection.raster(modality, POINT)
+    assert projection.missing('camera') is None
