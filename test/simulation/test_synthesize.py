@@ -209,6 +209,7 @@ def test_paired_sweep_is_that_of_the_moment(paired, moment):
     assert bright[0] == pytest.approx(bright[1], rel=0.05)
 
 
+@pytest.mark.slow
 def test_fresh_processes_give_the_same_bytes(tmp_path):
     (tmp_path / 'make.py').write_text(IN_SCRIPT)
     for name, num_processes in (('alone', 1), ('shared', 2)):
