@@ -24,6 +24,7 @@ from mle_sam_ros.ros.diagnostics import (
     status,
     WARN,
 )  # fmt: skip
+from mle_sam_ros.ros.executor import new_executor
 from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.inputs import Input, input_specs
 from mle_sam_ros.ros.latency import Stopwatch
@@ -34,7 +35,6 @@ from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
@@ -253,7 +253,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         rclpy.shutdown()
         return 2
-    executor = SingleThreadedExecutor()
+    executor = new_executor(node.parameters.executor)
     executor.add_node(node)
     if node.parameters.autostart:
         node.start()

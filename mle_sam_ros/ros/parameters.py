@@ -12,6 +12,7 @@ from typing import Any
 
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros.executor import EXECUTORS
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
@@ -42,6 +43,7 @@ class NodeParameters:
         autostart: configure and activate at once; otherwise a lifecycle manager does.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
             for packet where event_camera_msgs is installed.
+        executor: what spins the node's own process: events, or classic where that makes trouble.
         overlay_opacity: of the colours over the camera image, 0 to 1.
         alignment: how the streams are paired in time.
     """
@@ -52,6 +54,7 @@ class NodeParameters:
     threads: int = 0
     autostart: bool = True
     event_message: str = 'auto'
+    executor: str = 'events'
     overlay_opacity: float = 0.5
     alignment: Alignment = field(default_factory=Alignment)
 
@@ -59,14 +62,18 @@ class NodeParameters:
         """Reject values that no range can describe.
 
         Raises:
-            InputError: for a missing bundle, an unknown backend or an unknown event message.
+            InputError: for a missing bundle, an unknown backend, event message or executor.
         """
         if not self.bundle:
             raise InputError(
                 'parameter bundle: expected the directory of a bundle, got nothing; '
                 'set it (ros2 launch … bundle:=engines/nano)'
             )
-        choices = {'backend': _BACKENDS, 'event_message': _EVENT_MESSAGES}
+        choices = {
+            'backend': _BACKENDS,
+            'event_message': _EVENT_MESSAGES,
+            'executor': EXECUTORS,
+        }
         for name, valid in choices.items():
             if getattr(self, name) not in valid:
                 raise InputError(

@@ -91,7 +91,7 @@ def play(
     remap: Mapping[str, str] | None = None,
     wait_for: Sequence[str] = (),
     wait_s: float = 20.0,
-    clock_hz: float = 200.0,
+    clock_hz: float = 100.0,
 ) -> PlayReport:
     """Publish a recording's messages, byte for byte, and `/clock` with their log times.
 
