@@ -39,7 +39,7 @@ clean:
 $(VENV)/.node: setup.py | system-libraries
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[jazzy,simulation,openvino,test]'
+	$(BIN)/pip install --quiet -e '.[jazzy,simulation,test]'
 	touch $@
 
 # sam2 comes without its dependencies: only its network modules are used, and its list would

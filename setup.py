@@ -57,6 +57,7 @@ setup(
         'numpy',
         'onnxruntime',
         'opencv-python-headless',
+        'openvino',
         'pillow>=10.1',
         'pyyaml',
         'rosbags',
@@ -68,7 +69,6 @@ setup(
         'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
         'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
         'simulation': ['open3d'],
-        'openvino': ['openvino'],
         'test': ['hypothesis', 'mypy', 'onnx', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
     },
     entry_points={

@@ -1,6 +1,7 @@
 """Opening a bundle: nothing runs that was not verified and proven on this machine."""
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -12,7 +13,6 @@ from mle_sam_ros.runtime.golden import read_golden
 from mle_sam_ros.runtime.proof import prove
 
 BACKENDS = ('onnx', 'openvino')
-DEFAULT_BACKEND = 'onnx'
 
 
 class DescribedEngine(Engine, Protocol):
@@ -28,7 +28,7 @@ def open_engine(
 
     Args:
         bundle: to run.
-        backend: one of `BACKENDS`; `auto` takes the faster on the shipped bundle.
+        backend: one of `BACKENDS`; `auto` takes the fastest that is installed.
         threads: that share the work of one graph; None takes every processor there is.
 
     Raises:
@@ -52,7 +52,7 @@ def load_engine(
         InputError: for an unknown backend, one that is not installed, or a graph that cannot be
             loaded.
     """
-    name = DEFAULT_BACKEND if backend == 'auto' else backend
+    name = _fastest_backend() if backend == 'auto' else backend
     if name not in BACKENDS:
         raise InputError(
             f'backend: expected auto, {", ".join(BACKENDS)}, got {backend!r}; choose one of these'
@@ -61,6 +61,11 @@ def load_engine(
     if threads < 1:
         raise InputError(f'threads: expected at least 1, got {threads}; choose a positive number')
     return _engine_type(name)(bundle, threads)
+
+
+def _fastest_backend() -> str:
+    """OpenVINO where it is installed: the faster one on nano, see `benchmarks/engines.py`."""
+    return 'openvino' if find_spec('openvino') else 'onnx'
 
 
 def _engine_type(name: str) -> Callable[[Bundle, int], DescribedEngine]:
