@@ -156,8 +156,7 @@ class Pipeline:
         inferred_ns = self._clock_ns()
 
         image = data.get('camera')
-        camera = self.projection.camera
-        size_hw = camera.size_hw if image is None and camera else image.shape[:2]
+        size_hw = self._output_hw(image)
         label_map = resize_label_map(inference.label_map, size_hw)
         confidence = resize_confidence(inference.confidence, size_hw)
         timings_ms = {
@@ -180,6 +179,13 @@ class Pipeline:
             image,
             timings_ms,
         )
+
+    def _output_hw(self, image: np.ndarray | None) -> tuple[int, int]:
+        """The camera image's size; without an image, its CameraInfo's."""
+        if image is not None:
+            return image.shape[0], image.shape[1]
+        camera = self.projection.camera
+        return camera.size_hw if camera is not None else self.manifest.input_hw
 
     def _project(self, data: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """Rasters by modality; and of those that could not be projected, why."""

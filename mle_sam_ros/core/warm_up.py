@@ -1,5 +1,7 @@
 """Compiles every kernel before the first live message, which would otherwise wait for it."""
 
+from typing import Any
+
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
@@ -19,7 +21,7 @@ def warm_up(manifest: Manifest) -> None:
     projection = Projection(manifest, calibration)
     for modality in manifest.modalities:
         if isinstance(modality.encoding, EventEncoding):
-            data = Events(
+            data: Any = Events(
                 np.ones(1, np.uint16),
                 np.ones(1, np.uint16),
                 np.ones(1, np.int64),
