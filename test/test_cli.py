@@ -62,7 +62,9 @@ def test_replay_of_something_else(capsys, tmp_path, bundle):
 def test_replay_without_calibration(capsys, tmp_path, bundle):
     drive = write_drive(tmp_path / 'drive.mcap', num_frames=4, without=('/tf_static',))
     out = tmp_path / 'out'
-    refuse(capsys, ['replay', drive, '--bundle', bundle, '--out', out], 'camera_from.', '--keep-going')
+    refuse(
+        capsys, ['replay', drive, '--bundle', bundle, '--out', out], 'camera_from.', '--keep-going'
+    )
     assert not out.exists()
 
 

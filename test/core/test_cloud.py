@@ -54,7 +54,9 @@ def test_refuses(changes, message):
 
 def test_refuses_a_sweep_of_nothing_but_nan():
     columns = {axis: (FLOAT32, 4 * i, [np.nan, np.inf]) for i, axis in enumerate('xyz')}
-    with pytest.raises(InputError, match='expected finite coordinates, got NaN or infinity in each'):
+    with pytest.raises(
+        InputError, match='expected finite coordinates, got NaN or infinity in each'
+    ):
         decode_cloud(sweep(columns=columns), 'lidar/points')
 
 
