@@ -91,7 +91,7 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
     domain_id = free_domain_id()
     os.environ.update(private_environment(domain_id))
     # Only now: the middleware reads the environment when it is loaded.
-    from mle_sam_ros.ros.player import play
+    from mle_sam_ros.ros.player import play, Timeline
     from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
     from mle_sam_ros.ros.recorder import Recorder
 
@@ -104,9 +104,13 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
     with NodeProcess(parameters, REMAPPINGS, os.environ, draft / LOG_NAME) as node:
         node.wait_until_active()
         recording_path = str(draft / RECORDING_NAME)
-        with Recorder(recording_path, _RECORDED, use_sim_time=True) as recorder:
+        timeline = Timeline()
+        with Recorder(recording_path, _RECORDED, now_ns=timeline.now_ns) as recorder:
+            recorder.wait_for_publishers()
             _say('3/4  playing the drive to the node over DDS')
-            report = play(str(draft / DRIVE_NAME), wait_for=list(REMAPPINGS.values()))
+            topics = list(REMAPPINGS.values())
+            drive_path = str(draft / DRIVE_NAME)
+            report = play(drive_path, timeline=timeline, topics=topics, wait_for=topics)
             time.sleep(2.5)  # for the frame at hand, and two more diagnostics
         exit_code = node.stop()
     if exit_code:

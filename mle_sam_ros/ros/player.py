@@ -35,10 +35,34 @@ class PlayReport:
     max_late_s: float
 
 
+class Timeline:
+    """The recording's time while it is played, for those in the player's process."""
+
+    def __init__(self, rate: float = 1.0) -> None:
+        """Stand still at 0 until the first message; then run `rate` times as fast as the wall."""
+        self.rate = rate
+        self._start_ns: int | None = None
+        self._start_s = 0.0
+
+    def begin(self, start_ns: int) -> None:
+        """The message of this log time is due now."""
+        self._start_ns, self._start_s = start_ns, time.monotonic()
+
+    def now_ns(self) -> int:
+        """The log time that is due now."""
+        if self._start_ns is None:
+            return 0
+        return self._start_ns + int((time.monotonic() - self._start_s) * self.rate * 1e9)
+
+    def seconds_until(self, log_time_ns: int) -> float:
+        """Wall time until then; negative where it is past."""
+        return (log_time_ns - self.now_ns()) * 1e-9 / self.rate
+
+
 @dataclass
 class _Player:
     node: Node
-    rate: float
+    timeline: Timeline
     clock_period_s: float
     publishers: dict[str, Any] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
@@ -49,34 +73,30 @@ class _Player:
 
     def play(self, reader: BagReader) -> float:
         """Publish every message at its time; returns the seconds it took."""
-        start_ns = last_ns = None
-        start_s = time.monotonic()
+        start_s, last_ns = None, None
         for log_time_ns, topic, cdr in reader.raw():
             if topic not in self.publishers:
                 continue
-            if start_ns is None:
-                start_ns = log_time_ns
+            if start_s is None:
                 start_s = time.monotonic()
-            self._run_clock_until(log_time_ns, start_ns, start_s, last_ns)
-            last_ns = log_time_ns
+                self.timeline.begin(log_time_ns)
+            self._run_clock_until(log_time_ns)
+            if log_time_ns != last_ns:
+                self._tick(log_time_ns)
+                last_ns = log_time_ns
             self.publishers[topic].publish(bytes(cdr))
             name = self.publishers[topic].topic_name
             self.published[name] = self.published.get(name, 0) + 1
-        return time.monotonic() - start_s
+        return 0.0 if start_s is None else time.monotonic() - start_s
 
-    def _run_clock_until(
-        self, log_time_ns: int, start_ns: int, start_s: float, last_ns: int | None
-    ) -> None:
-        """Sleep until a message is due; the clock ticks meanwhile and shows its log time."""
-        due_s = start_s + (log_time_ns - start_ns) * 1e-9 / self.rate
-        while (left_s := due_s - time.monotonic()) > 0:
+    def _run_clock_until(self, log_time_ns: int) -> None:
+        """Sleep until a message is due; the clock ticks meanwhile."""
+        while (left_s := self.timeline.seconds_until(log_time_ns)) > 0:
             time.sleep(min(left_s, self.clock_period_s))
-            if due_s - time.monotonic() > 0:
-                played_s = (time.monotonic() - start_s) * self.rate
-                self._tick(start_ns + int(played_s * 1e9))
-        self.max_late_s = max(self.max_late_s, time.monotonic() - due_s)
-        if log_time_ns != last_ns:
-            self._tick(log_time_ns)
+            now_ns = self.timeline.now_ns()
+            if now_ns < log_time_ns:
+                self._tick(now_ns)
+        self.max_late_s = max(self.max_late_s, -self.timeline.seconds_until(log_time_ns))
 
     def _tick(self, now_ns: int) -> None:
         seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
@@ -87,6 +107,7 @@ def play(
     bag_path: str,
     *,
     rate: float = 1.0,
+    timeline: Timeline | None = None,
     topics: Sequence[str] = (),
     remap: Mapping[str, str] | None = None,
     wait_for: Sequence[str] = (),
@@ -98,6 +119,7 @@ def play(
     Args:
         bag_path: `.mcap` file or rosbag2 directory.
         rate: 2.0 plays twice as fast.
+        timeline: to tell the time by meanwhile; its rate counts then.
         topics: what to publish, by the bag's names; empty for everything.
         remap: the bag's topic to the name to publish it under.
         wait_for: topics, as published, that must have a subscriber before the first message.
@@ -108,15 +130,17 @@ def play(
         InputError: for a bag that cannot be read, an unknown topic, a rate or clock rate that is
             not positive, or nobody listening in time.
     """
-    if not (rate > 0 and clock_hz > 0):
+    timeline = timeline or Timeline(rate)
+    if not (timeline.rate > 0 and clock_hz > 0):
         raise InputError(
-            f'play: expected a positive rate and clock rate, got {rate} and {clock_hz}; correct it'
+            f'play: expected a positive rate and clock rate, got {timeline.rate} and '
+            f'{clock_hz}; correct it'
         )
     context = Context()
     rclpy.init(context=context)
     try:
         node = rclpy.create_node('player', context=context)
-        player = _Player(node, rate, 1 / clock_hz)
+        player = _Player(node, timeline, 1 / clock_hz)
         with open_bag(bag_path) as reader:
             skipped = _advertise(player, reader.topics, topics, remap or {}, bag_path)
             _wait_for_subscribers(player, wait_for, wait_s)

@@ -1,22 +1,23 @@
 """Records topics into an MCAP file as they arrive, byte for byte."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import threading
+import time
 from types import TracebackType
 
 from mle_sam_ros.bags.writer import BagWriter
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.message_types import message_class
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 
 
 class Recorder:
     """Records while its `with` block runs, on a thread of its own.
 
-    The log time of a message is when it arrived, by `/clock` where `use_sim_time` is set.
+    The log time of a message is when it arrived, by the wall clock or by another that is given.
 
     ```python
     with Recorder('out.mcap', {'/mle_sam/perception/mask': 'sensor_msgs/msg/Image'}) as recorder:
@@ -26,14 +27,19 @@ class Recorder:
     """
 
     def __init__(
-        self, path: str, topics: Mapping[str, str], *, use_sim_time: bool = False, depth: int = 50
+        self,
+        path: str,
+        topics: Mapping[str, str],
+        *,
+        now_ns: Callable[[], int] = time.time_ns,
+        depth: int = 50,
     ) -> None:
         """Open the file and subscribe.
 
         Args:
             path: the `.mcap` file to write; it gets its name when the block ends without error.
             topics: name to type (`package/msg/Type`).
-            use_sim_time: take log times from `/clock`.
+            now_ns: clock of the log times, as `Timeline.now_ns` of a player in this process.
             depth: messages that the middleware may hold per topic.
 
         Raises:
@@ -44,11 +50,8 @@ class Recorder:
         self._writer = BagWriter(path)
         self._context = Context()
         rclpy.init(context=self._context)
-        self._node = rclpy.create_node(
-            'recorder',
-            context=self._context,
-            parameter_overrides=[Parameter('use_sim_time', value=use_sim_time)],
-        )
+        self._node = rclpy.create_node('recorder', context=self._context)
+        self._now_ns = now_ns
         for topic, kind in topics.items():
             self._node.create_subscription(
                 types[topic], topic, self._callback(topic, kind), QoSProfile(depth=depth), raw=True
@@ -59,11 +62,26 @@ class Recorder:
 
     def _callback(self, topic: str, kind: str):
         def record(cdr: bytes) -> None:
-            log_time_ns = self._node.get_clock().now().nanoseconds
-            self._writer.write_raw(topic, kind, cdr, log_time_ns)
+            self._writer.write_raw(topic, kind, cdr, self._now_ns())
             self.counts[topic] += 1
 
         return record
+
+    def wait_for_publishers(self, wait_s: float = 20.0) -> None:
+        """Return when every topic has a publisher, so that nothing is missed from then on.
+
+        Raises:
+            InputError: if one has none in time.
+        """
+        deadline_s = time.monotonic() + wait_s
+        while silent := [topic for topic in self.counts if not self._node.count_publishers(topic)]:
+            if time.monotonic() > deadline_s:
+                raise InputError(
+                    f'recorder: expected publishers within {wait_s:g} s, got none on '
+                    f'{", ".join(silent)}; start the node first, on the same ROS_DOMAIN_ID'
+                )
+            time.sleep(0.05)
+        time.sleep(0.3)  # matching is mutual: give the publishers' side time to finish
 
     def _spin(self) -> None:
         try:

@@ -14,7 +14,7 @@ from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.message_types import message_class
-from mle_sam_ros.ros.player import play
+from mle_sam_ros.ros.player import play, Timeline
 from mle_sam_ros.ros.recorder import Recorder
 import numpy as np
 import rclpy
@@ -156,8 +156,9 @@ def test_refuses(bag_path, arguments, message):
 def test_recorder_keeps_bytes_and_simulated_times(bag_path, tmp_path):
     path = tmp_path / 'recorded.mcap'
     topics = {'/camera/image': 'sensor_msgs/msg/Image'}
-    with Recorder(path, topics, use_sim_time=True) as recorder:
-        play(bag_path, wait_for=list(topics))
+    timeline = Timeline()
+    with Recorder(path, topics, now_ns=timeline.now_ns) as recorder:
+        play(bag_path, timeline=timeline, wait_for=list(topics))
         deadline_s = time.monotonic() + 5
         while recorder.counts['/camera/image'] < 20 and time.monotonic() < deadline_s:
             time.sleep(0.02)
@@ -166,9 +167,16 @@ def test_recorder_keeps_bytes_and_simulated_times(bag_path, tmp_path):
         copied = list(copy.raw())
         expected = list(original.raw(['/camera/image']))
     assert [m.cdr for m in copied] == [m.cdr for m in expected]
-    # Log times come from /clock, so they lie at, or a few ticks around, the original ones.
+    # Log times come from the player's timeline, so they lie shortly after the original ones.
     late_ms = [(a.log_time_ns - b.log_time_ns) / MS for a, b in zip(copied, expected, strict=True)]
-    assert max(map(abs, late_ms)) < 200
+    assert min(late_ms) >= 0
+    assert max(late_ms) < 200
+
+
+def test_recorder_misses_the_node(tmp_path):
+    with pytest.raises(InputError, match='expected publishers within 0.1 s, got none on /x'):
+        with Recorder(tmp_path / 'never.mcap', {'/x': 'sensor_msgs/msg/Image'}) as recorder:
+            recorder.wait_for_publishers(0.1)
 
 
 def test_recorder_leaves_nothing_behind_after_an_error(tmp_path):
