@@ -54,7 +54,7 @@ $(VENV)/.training: $(VENV)/.node training/pyproject.toml
 LIBRARIES := libusb-1.0-0 libgl1 libegl1 libgomp1
 system-libraries:
 	@for so in libusb-1.0.so.0 libGL.so.1 libEGL.so.1 libgomp.so.1; do \
-	  ldconfig -p | grep -q $$so || missing=1; \
+	  PATH=$$PATH:/sbin:/usr/sbin ldconfig -p | grep -q $$so || missing=1; \
 	done; \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(LIBRARIES); \

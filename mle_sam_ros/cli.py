@@ -7,6 +7,7 @@ import signal
 import sys
 
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros.environment import share_path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -17,12 +18,26 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options.run(options)
     except InputError as error:
-        print(f'mle-sam: {error}', file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except ModuleNotFoundError as error:
+        return _refuse(
+            f'{error.name}: expected an installed package, got none; '
+            "pip install 'mle_sam_ros[jazzy,simulation]', or source your ROS setup"
+        )
+    except OSError as error:
+        return _refuse(
+            f'{error.filename}: expected a file or directory that can be used, got '
+            f'{error.strerror}; correct the path or its permissions'
+        )
     except KeyboardInterrupt:
         print('mle-sam: interrupted; nothing half-written is left', file=sys.stderr)
         return 130
     return 0
+
+
+def _refuse(message: str) -> int:
+    print(f'mle-sam: {message}', file=sys.stderr)
+    return 2
 
 
 # Rooms are imported where they are used: a vehicle needs no simulator, a laptop no ROS.
@@ -122,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
 
     demo = command('demo', _demo, 'simulate a drive, run the node on it over ROS 2, and score it')
     demo.add_argument('--out', type=Path, default=Path('out/demo'), help='directory to write')
-    demo.add_argument('--bundle', type=Path, default=Path('engines/nano'), help='model to run')
+    demo.add_argument(
+        '--bundle', type=Path, default=share_path('engines/nano'), help='model to run'
+    )
 
     drive = command('synthesize', _synthesize, 'simulate a drive and write it as a bag')
     drive.add_argument('--out', type=Path, required=True, help='.mcap file to write')

@@ -98,6 +98,7 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
     parameters = {
         'bundle': bundle_path.absolute(),
         'calibration_file': draft / CALIBRATION_NAME,
+        'event_message': 'point_cloud2',
         'use_sim_time': True,
     }
     _say(f'2/4  starting the node on ROS domain {domain_id}')

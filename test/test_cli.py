@@ -1,6 +1,7 @@
 """Bad input from outside: one line that says what, expected, got and the remedy; exit code 2."""
 
 import json
+import sys
 
 from bundles import write_tiny_bundle
 from mle_sam_ros.cli import main
@@ -89,6 +90,15 @@ def test_bundle_with_a_corrupt_graph(capsys, bundle):
 
 def test_bundle_that_is_none(capsys, tmp_path):
     refuse(capsys, ['check-bundle', tmp_path / 'none'], 'none')
+
+
+def test_a_place_that_cannot_be_written(capsys, tmp_path, drive):
+    refuse(capsys, ['calibration', drive, '--out', tmp_path / 'none' / 'rig.yaml'], 'rig.yaml')
+
+
+def test_a_package_that_is_not_installed(capsys, monkeypatch, drive):
+    monkeypatch.setitem(sys.modules, 'mle_sam_ros.ros.player', None)
+    refuse(capsys, ['play', drive], 'mle_sam_ros.ros.player', 'pip install')
 
 
 def test_a_good_bundle_is_described(capsys, bundle):

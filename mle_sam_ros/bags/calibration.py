@@ -1,33 +1,14 @@
-"""Calibrations from outside: of a file, or as a recording carries it itself."""
+"""The calibration that a recording carries itself."""
 
 from itertools import islice
-from pathlib import Path
 
 from mle_sam_ros.bags.describe import Topics
 from mle_sam_ros.bags.reader import BagReader
-from mle_sam_ros.core.calibration import Calibration, parse_calibration
+from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.transforms import TransformTree
 import numpy as np
-import yaml
-
-
-def read_calibration(path: Path | str) -> Calibration:
-    """Read a calibration file; see `core.calibration.parse_calibration` for its format.
-
-    Raises:
-        InputError: for a missing file, one that is not YAML, or another structure.
-    """
-    try:
-        mapping = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
-        raise InputError(
-            f'{path}: expected a calibration file (YAML), got {reason}; '
-            'give the right path, or write one with mle-sam calibration'
-        ) from None
-    return parse_calibration(mapping, str(path))
 
 
 def calibration_of(bag: BagReader, topics: Topics) -> Calibration:

@@ -16,9 +16,10 @@ def read_calibration(path: Path | str) -> Calibration:
     try:
         mapping = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = ' '.join(str(error).split())
+        reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
         raise InputError(
-            f'{path}: expected a calibration file (YAML), got {reason}; correct it'
+            f'{path}: expected a calibration file (YAML), got {reason}; '
+            'give the right path, or write one with mle-sam calibration'
         ) from None
     return parse_calibration(mapping, str(path))
 

@@ -82,7 +82,10 @@ def _camera(entry: _CameraEntry, where: str) -> CameraModel:
             f'size_hw {entry.size_hw} and matrix {entry.matrix}; correct the calibration'
         )
     matrix = np.array(entry.matrix).reshape(3, 3)
-    return CameraModel(entry.size_hw, matrix, np.array(entry.distortion))
+    try:
+        return CameraModel(entry.size_hw, matrix, np.array(entry.distortion))
+    except InputError as error:
+        raise InputError(f'{where}: {error}') from None
 
 
 def _rigid(rows: tuple[tuple[float, ...], ...], where: str) -> np.ndarray:

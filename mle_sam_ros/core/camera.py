@@ -16,11 +16,29 @@ class CameraModel:
         size_hw: (height, width) of the image, pixels.
         matrix: (3, 3) float64, K of the CameraInfo.
         distortion: (5,) float64, k1, k2, p1, p2, k3 of plumb_bob; zeros for an ideal pinhole.
+
+    Raises:
+        InputError: for intrinsics that no camera can have.
     """
 
     size_hw: tuple[int, int]
     matrix: np.ndarray
     distortion: np.ndarray
+
+    def __post_init__(self) -> None:
+        is_usable = (
+            np.isfinite(self.matrix).all()
+            and np.isfinite(self.distortion).all()
+            and self.matrix[0, 0] > 0
+            and self.matrix[1, 1] > 0
+            and np.array_equal(self.matrix[2], [0, 0, 1])
+        )
+        if not is_usable:
+            raise InputError(
+                'camera: expected finite intrinsics with positive focal lengths and a last row of '
+                f'0, 0, 1, got {self.matrix.tolist()} and {self.distortion.tolist()}; '
+                'calibrate the camera'
+            )
 
     @classmethod
     def from_camera_info(cls, message: Any, source: str) -> 'CameraModel':

@@ -15,7 +15,7 @@ class PointCloud:
 
     Attributes:
         xyz: (N, 3) float32, metres, LiDAR frame; may hold NaN where there was no return.
-        intensity: (N,) float32, as the driver gives it; zeros where it gives none.
+        intensity: (N,) float32, as the driver gives it; zeros where it gives none, or no number.
         time_ns: (N,) int64, when each point was measured, or None where the driver does not say.
     """
 
@@ -58,7 +58,13 @@ def decode_cloud(message: Any, source: str) -> PointCloud:
         )
     intensity = np.zeros(len(points), np.float32)
     if 'intensity' in names:
-        intensity[:] = points['intensity']
+        if points.dtype['intensity'].shape:
+            raise InputError(
+                f'{source}: expected one intensity for each point, got '
+                f'{points.dtype["intensity"].shape}; fix the driver'
+            )
+        # One intensity that is no number would reach every pixel through the network.
+        intensity[:] = np.nan_to_num(points['intensity'], nan=0.0, posinf=0.0, neginf=0.0)
     time_ns = None
     if 't' in names and points.dtype['t'] == np.uint32:
         time_ns = stamp_ns(message.header) + points['t'].astype(np.int64)

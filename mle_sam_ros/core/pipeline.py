@@ -77,7 +77,8 @@ class Pipeline:
         Args:
             manifest: of the bundle that the engine runs.
             engine: runs the bundle.
-            calibration: what is known of the rig beforehand; messages may complete it.
+            calibration: what is known of the rig beforehand; messages complete it, but do not
+                change what it names.
             alignment: how the streams are paired in time.
             clock_ns: monotonic clock that stages are timed with.
         """
@@ -88,6 +89,7 @@ class Pipeline:
         self._clock_ns = clock_ns
         self._ready: SensorSet | None = None
         self._frame_id = ''
+        self._given_cameras = frozenset(calibration.cameras)
 
     @property
     def account(self) -> FrameAccount:
@@ -205,17 +207,17 @@ class Pipeline:
         try:
             check_image(message, 'camera')
         except InputError:
-            self.account.receive()
-            self.account.reject('unreadable')
+            self.account.reject_arrival('unreadable')
             raise
         self._frame_id = message.header.frame_id
         self.assembler.push('camera', stamp_ns(message.header), message, len(message.data))
 
     def _receive_camera_info(self, stream: str, message: Any) -> None:
-        model = CameraModel.from_camera_info(message, stream)
-        if stream == 'camera_info':
+        name = 'camera' if stream == 'camera_info' else 'event'
+        if name == 'camera':
             self._frame_id = self._frame_id or message.header.frame_id
-        self.projection.set_camera('camera' if stream == 'camera_info' else 'event', model)
+        if name not in self._given_cameras:
+            self.projection.set_camera(name, CameraModel.from_camera_info(message, stream))
 
     def _advance(self, now_ns: int) -> None:
         """Take every SensorSet that is due; of several, only the newest is worth running."""

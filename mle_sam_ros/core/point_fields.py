@@ -21,8 +21,8 @@ def read_points(message: Any, required: tuple[str, ...], source: str) -> np.ndar
         (N,) structured array with the cloud's fields; a read-only view of the message.
 
     Raises:
-        InputError: for big-endian data, a missing field, fields beyond the point, or a wrong
-            length of the data.
+        InputError: for big-endian data, a missing or repeated field, fields beyond the point, or
+            a wrong length of the data.
     """
     if message.is_bigendian:
         raise InputError(
@@ -30,6 +30,10 @@ def read_points(message: Any, required: tuple[str, ...], source: str) -> np.ndar
             'convert them in the driver'
         )
     names = [field.name for field in message.fields]
+    if len(set(names)) < len(names):
+        raise InputError(
+            f'{source}: expected distinct field names, got {", ".join(names)}; fix the driver'
+        )
     missing = [name for name in required if name not in names]
     if missing:
         raise InputError(

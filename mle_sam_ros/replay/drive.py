@@ -78,7 +78,8 @@ class Drive:
         """The mask of every instant that gets one, and when it was complete (log time).
 
         Raises:
-            InputError: without `keep_going`, for the first message that cannot be used.
+            InputError: without `keep_going`, for the first message that cannot be used; at the
+                end, where not a single camera frame was used.
         """
         for now_ns, sensor_set in self._sensor_sets():
             try:
@@ -88,6 +89,7 @@ class Drive:
                 continue
             self.faults.update(prediction.faults.values())
             yield now_ns, prediction
+        self._check_account()
 
     def _sensor_sets(self) -> Iterator[tuple[int, SensorSet]]:
         total = self._reader.num_messages
@@ -125,6 +127,16 @@ class Drive:
                 'or count such faults and go on (--keep-going)'
             ) from None
         self.faults[str(error)] += 1
+
+    def _check_account(self) -> None:
+        account = self.pipeline.account
+        if account.num_rejected and account.num_rejected == account.received:
+            reasons = ', '.join(f'{reason} {n}' for reason, n in account.rejected.items())
+            raise InputError(
+                f'{self._reader.path}: expected camera frames that can be used, got '
+                f'{account.received} of which all were rejected ({reasons}); for too_old or '
+                'in_future, record with stamps and log times on the same clock'
+            )
 
     def _check_calibration(self, manifest: Manifest) -> None:
         for stream in self._streams.values():

@@ -22,6 +22,7 @@ def summary(metrics: Mapping[str, Any], out: Path) -> str:
         f'+ {frames["superseded"]} superseded + {rejected} rejected; '
         f'{frames["without_camera"]} masks without the camera',
     ]
+    lines += [f'          {n} rejected: {reason}' for reason, n in frames['rejected'].items()]
     if metrics['latency_ms']:
         lines.append(
             f'latency   p50 {metrics["latency_ms"]["p50"]:.0f} ms, '

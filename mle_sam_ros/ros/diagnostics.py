@@ -35,7 +35,7 @@ def input_status(
     elif source.spec.is_steady and silence_s > _STALE_S:
         level, state, message = ERROR, 'stale', f'{source.topic} is silent since {silence_s:.1f} s'
     elif lack is not None:
-        level, state, message = WARN, 'waiting_calibration', lack
+        level, state, message = ERROR, 'waiting_calibration', lack
     else:
         level, state, message = OK, 'ok', f'{rate_hz:.1f} Hz'
     values = {

@@ -13,7 +13,12 @@ _DOMAINS = range(1, 102)
 def share_path(name: str) -> Path:
     """A file or directory that the package ships: in the checkout, or where it was installed."""
     checkout = Path(__file__).parents[2] / name
-    return checkout if checkout.exists() else Path(sys.prefix) / 'share' / 'mle_sam_ros' / name
+    if checkout.exists():
+        return checkout
+    # Of a ROS workspace, as AMENT_PREFIX_PATH names it, or of the Python environment.
+    prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep), sys.prefix]
+    places = [Path(prefix) / 'share' / 'mle_sam_ros' / name for prefix in prefixes if prefix]
+    return next((place for place in places if place.exists()), places[-1])
 
 
 def private_environment(domain_id: int) -> dict[str, str]:

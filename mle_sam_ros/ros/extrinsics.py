@@ -40,11 +40,13 @@ class Extrinsics:
             self._look_up()
 
     def _look_up(self) -> None:
-        if 'camera' not in self._frames:
+        # A camera that sends no images may still send its CameraInfo, in the same frame.
+        camera = self._frames.get('camera') or self._frames.get('camera_info')
+        if camera is None:
             return
         for modality in self._modalities:
             try:
-                matrix = self._tree.lookup(self._frames['camera'], self._frames[modality])
+                matrix = self._tree.lookup(camera, self._frames[modality])
             except (InputError, KeyError):
                 continue  # not published yet
             if not np.array_equal(matrix, self._known.get(modality)):

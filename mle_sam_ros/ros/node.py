@@ -9,7 +9,7 @@ import traceback
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from mle_sam_ros.bags.calibration import read_calibration
+from mle_sam_ros.bags.calibration_file import read_calibration
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction

@@ -52,6 +52,7 @@ class Recorder:
         rclpy.init(context=self._context)
         self._node = rclpy.create_node('recorder', context=self._context)
         self._now_ns = now_ns
+        self._failure: Exception | None = None
         for topic, kind in topics.items():
             self._node.create_subscription(
                 types[topic], topic, self._callback(topic, kind), QoSProfile(depth=depth), raw=True
@@ -88,6 +89,8 @@ class Recorder:
             self._executor.spin()
         except ExternalShutdownException:
             pass
+        except Exception as error:  # of a write: reported where the block ends
+            self._failure = error
 
     def __enter__(self) -> 'Recorder':
         self._thread.start()
@@ -102,7 +105,9 @@ class Recorder:
         self._executor.shutdown()
         rclpy.shutdown(context=self._context)
         self._thread.join()
-        if kind is None:
+        if kind is None and self._failure is None:
             self._writer.close()
         else:
             self._writer.discard()
+        if kind is None and self._failure is not None:
+            raise self._failure

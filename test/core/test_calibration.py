@@ -32,6 +32,11 @@ def test_reads_and_writes_back():
         (('camera_from', 'lidar'), [[1, 0, 0, 0]], 'expected a rigid 4 x 4'),
         (('cameras', 'camera', 'matrix'), [1.0, 2], '9 matrix values'),
         (('cameras', 'camera', 'distortion'), [1.0], 'distortion: expected 5 values, got 1'),
+        (
+            ('cameras', 'camera', 'matrix'),
+            [320.0, 0, 320, 0, 0, 160, 0, 0, 1],
+            'positive focal lengths',
+        ),
         (('lens',), 1, 'got lens; remove it'),
     ],
 )

@@ -31,6 +31,19 @@ def test_without_intensity_and_time():
     assert len(cloud) == 3
 
 
+def test_an_intensity_that_is_no_number_becomes_zero():
+    extra = {'intensity': (FLOAT32, 12, [np.nan, np.inf, 3])}
+    np.testing.assert_array_equal(decode_cloud(sweep(columns=extra), 'lidar').intensity, [0, 0, 3])
+
+
+def test_refuses_repeated_fields():
+    message = sweep()
+    message.fields[1].name = 'x'
+    message.fields[2].name = 'x'
+    with pytest.raises(InputError, match='expected distinct field names, got x, x, x'):
+        decode_cloud(message, 'lidar/points')
+
+
 def test_empty_cloud():
     empty = {axis: (FLOAT32, 4 * i, []) for i, axis in enumerate('xyz')}
     assert len(decode_cloud(sweep(columns=empty), 'lidar/points')) == 0

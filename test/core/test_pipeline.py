@@ -138,6 +138,13 @@ def test_missing_calibration_costs_the_lidar_not_the_mask(engine):
     assert prediction.present == {'camera', 'lidar'}
 
 
+def test_a_given_calibration_wins_over_camera_info(pipeline):
+    before = pipeline.projection.camera
+    pipeline.receive('camera_info', messages.camera_info(focal_px=999.0), START)
+    pipeline.receive('camera_info', messages.camera_info(focal_px=0.0), START)
+    assert pipeline.projection.camera is before
+
+
 def test_without_camera_the_mask_has_the_camera_size(pipeline):
     for i in range(3):
         pipeline.receive('camera', image(START + i * 50 * MS), START + i * 50 * MS)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bundles import CLASSES, MODALITIES, write_tiny_bundle
 from mle_sam_ros.bags.reader import open_bag
+from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.replay.annotated import CAMERA_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
@@ -176,6 +177,14 @@ def cut(path: Path, drive: Path, num_bytes: int) -> Path:
     return path
 
 
+def delayed(path: Path, drive: Path, hours: int) -> Path:
+    """The drive with log times that lie hours after the stamps."""
+    with open_bag(drive) as source, BagWriter(path) as bag:
+        for item in source.messages():
+            bag.write(item.topic, item.message, item.log_time_ns + hours * 3600 * 10**9)
+    return path
+
+
 # Name to (what to replace of the arguments, given a directory and a good drive; what is said).
 BAD_INPUTS = {
     'no bag': (lambda room, drive: {'bag_path': room / 'none.mcap'}, 'none.mcap'),
@@ -204,6 +213,10 @@ BAD_INPUTS = {
     'no calibration': (
         lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, without=('/tf_static',))},
         'camera_from.',
+    ),
+    'clocks apart': (
+        lambda room, drive: {'bag_path': delayed(room / 'late.mcap', drive, hours=1)},
+        'all were rejected (too_old',
     ),
     'foreign classes': (
         lambda room, drive: {'bag_path': write_drive(room / 'd.mcap', 3, num_classes=200)},

@@ -231,7 +231,7 @@ def test_without_extrinsics_the_lidar_is_absent_and_said_so(tmp_path, domain_id)
     present = present_by_stamp(bench).values()
     assert frozenset({'camera', 'event'}) in present
     assert not any('lidar' in subset for subset in present)
-    assert status.level == b'\1'
+    assert status.level == b'\2'
     assert values['state'] == 'waiting_calibration'
     assert 'camera_from.lidar' in status.message
 

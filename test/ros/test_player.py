@@ -173,6 +173,17 @@ def test_recorder_keeps_bytes_and_simulated_times(bag_path, tmp_path):
     assert max(late_ms) < 200
 
 
+def test_a_write_that_fails_is_raised_and_leaves_nothing(bag_path, tmp_path):
+    def broken_clock():
+        raise OSError(28, 'No space left on device')
+
+    topics = {'/camera/image': 'sensor_msgs/msg/Image'}
+    with pytest.raises(OSError, match='No space left'):
+        with Recorder(tmp_path / 'recorded.mcap', topics, now_ns=broken_clock):
+            play(bag_path, wait_for=list(topics))
+    assert not list(tmp_path.glob('*recorded*'))
+
+
 def test_recorder_misses_the_node(tmp_path):
     with pytest.raises(InputError, match='expected publishers within 0.1 s, got none on /x'):
         with Recorder(tmp_path / 'never.mcap', {'/x': 'sensor_msgs/msg/Image'}) as recorder:
