@@ -185,7 +185,7 @@ def test_a_write_that_fails_is_raised_and_leaves_nothing(bag_path, tmp_path):
 
 
 def test_recorder_misses_the_node(tmp_path):
-    with pytest.raises(InputError, match='expected publishers within 0.1 s, got none on /x'):
+    with pytest.raises(InputError, match=r'expected publishers within 0\.1 s, got none on /x'):
         with Recorder(tmp_path / 'never.mcap', {'/x': 'sensor_msgs/msg/Image'}) as recorder:
             recorder.wait_for_publishers(0.1)
 
