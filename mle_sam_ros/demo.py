@@ -73,7 +73,7 @@ def demo(out: Path, bundle_path: Path, scenario: Scenario = STORY) -> dict[str, 
             write_calibration(draft / CALIBRATION_NAME, calibration_of(bag, find_topics(bag)))
         _drive_node(draft, bundle_path)
         _say('4/4  scoring the masks, and replaying the drive for comparison')
-        diagnostics = _last_diagnostics(draft / RECORDING_NAME)
+        diagnostics = last_diagnostics(draft / RECORDING_NAME)
         metrics = score_recording(
             Settings(
                 draft / DRIVE_NAME, bundle_path, all_subsets=True, with_video=True, keep_going=True
@@ -124,7 +124,7 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
     )
 
 
-def _last_diagnostics(path: Path) -> dict[str, dict[str, str]]:
+def last_diagnostics(path: Path) -> dict[str, dict[str, str]]:
     """The node's last report: status name to its message, keys and values."""
     report = {}
     with open_bag(path) as bag:
