@@ -1,6 +1,6 @@
 """What `/diagnostics` says: inputs, frames, latency and engine, once per second."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 import time
 from typing import Any
@@ -61,7 +61,7 @@ class FrameReporter:
     """Judges, over the last ten reports, whether the node keeps up with its camera."""
 
     def __init__(self) -> None:
-        self._history: deque[tuple[float, dict[str, int]]] = deque(maxlen=_NUM_REPORTS)
+        self._history: deque[tuple[float, Counter[str]]] = deque(maxlen=_NUM_REPORTS)
 
     def status(self, frames: Mapping[str, Any], stopwatch: Stopwatch) -> DiagnosticStatus:
         """The frame account, and whether the frames of late were all segmented.
@@ -73,8 +73,8 @@ class FrameReporter:
         new, rate_hz = self._since_long(frames)
         capacity_hz = _capacity_hz(stopwatch)
         level, message = OK, f'keeps up with {rate_hz:.1f} Hz; could take {capacity_hz:.0f} Hz'
-        if new['rejected']:
-            level, message = ERROR, f'{new["rejected"]} frames rejected: {_reasons(frames)}'
+        if rejected := {reason: new[reason] for reason in frames['rejected'] if new[reason]}:
+            level, message = ERROR, _rejections(rejected)
         elif new['superseded'] > max(1, _MAX_SUPERSEDED * new['received']):
             level = WARN
             message = (
@@ -89,14 +89,14 @@ class FrameReporter:
         values.update({'rate_hz': rate_hz, 'capacity_hz': capacity_hz})
         return status('frames', level, message, values)
 
-    def _since_long(self, frames: Mapping[str, Any]) -> tuple[dict[str, int], float]:
+    def _since_long(self, frames: Mapping[str, Any]) -> tuple[Counter[str], float]:
         """What the counters gained since the oldest report kept, and the camera's rate."""
         now_s = time.monotonic()
-        now = {name: frames[name] for name in ('received', 'superseded')}
-        now['rejected'] = sum(frames['rejected'].values())
-        since_s, before = self._history[0] if self._history else (now_s, dict.fromkeys(now, 0))
+        now = Counter(frames['rejected'])
+        now.update(received=frames['received'], superseded=frames['superseded'])
+        since_s, before = self._history[0] if self._history else (now_s, Counter())
         self._history.append((now_s, now))
-        new = {name: now[name] - before[name] for name in now}
+        new = now - before
         return new, new['received'] / (now_s - since_s) if now_s > since_s else 0.0
 
 
@@ -142,5 +142,11 @@ def diagnostic_array(
     return array
 
 
-def _reasons(frames: Mapping[str, Any]) -> str:
-    return ', '.join(f'{reason} {count}' for reason, count in frames['rejected'].items())
+def _rejections(rejected: Mapping[str, int]) -> str:
+    reasons = ', '.join(f'{reason} {count}' for reason, count in rejected.items())
+    remedy = ''
+    if {'too_old', 'in_future', 'no_stamp'} & rejected.keys():
+        remedy = (
+            '; stamps and node need one clock: set use_sim_time for recordings, else time sync'
+        )
+    return f'camera frames rejected of late: {reasons}{remedy}'
