@@ -1,20 +1,13 @@
 """A bundle on the processor with ONNX Runtime."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME
-from mle_sam_ros.runtime.contract import (
-    check_encoder,
-    check_fuse_decode,
-    check_request,
-    FEATURE_NAMES,
-    Signature,
-)
+from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
+from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
 import onnxruntime
 
@@ -25,15 +18,8 @@ _DTYPES: dict[str, str] = {
 }
 
 
-class OnnxEngine:
-    """Runs the encoders of the modalities that are present one after another, then the rest.
-
-    The encoders write into their slots of buffers that the decoder reads; a slot whose modality is
-    absent keeps old values, which the graph blanks.
-
-    Attributes:
-        description: what runs the bundle, for people.
-    """
+class OnnxEngine(SplitEngine):
+    """Runs a bundle with ONNX Runtime; see `SplitEngine`."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Load the graphs.
@@ -46,45 +32,32 @@ class OnnxEngine:
             InputError: for a graph that cannot be loaded, or is not what the manifest says.
         """
         self.description = f'ONNX Runtime {onnxruntime.__version__}, {threads} threads'
-        self._names = bundle.manifest.modality_names
-        self._sessions, self._specs = {}, {}
-        shapes: list[tuple[int, ...]] = []
-        for name in self._names:
-            path = bundle.path(encoder_name(name))
-            session = _load(path, threads)
-            self._specs[name], shapes = check_encoder(
-                *_signatures(session), bundle.manifest, str(path)
-            )
-            self._sessions[name] = session
-        path = bundle.path(FUSE_DECODE_NAME)
-        self._decoder = _load(path, threads)
-        check_fuse_decode(*_signatures(self._decoder), bundle.manifest, shapes, str(path))
-        self._features = [np.zeros((len(self._names), *shape), np.float32) for shape in shapes]
+        self._threads = threads
+        self._sessions: dict[str, onnxruntime.InferenceSession] = {}
+        super().__init__(bundle)
         self._bindings = {
             name: self._encoder_binding(name, index) for index, name in enumerate(self._names)
         }
 
-    def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
-        """Segment one instant; see `core.inference.Engine`."""
-        check_request(rasters, present, self._specs)
-        timings_ms = {}
-        for name in self._names:
-            if name in present:
-                start_ns = perf_counter_ns()
-                binding = self._bindings[name]
-                binding.bind_cpu_input('raster', np.ascontiguousarray(rasters[name])[None])
-                self._sessions[name].run_with_iobinding(binding)
-                timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
-        start_ns = perf_counter_ns()
+    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
+        self._sessions[name] = _load(path, self._threads)
+        return _signatures(self._sessions[name])
+
+    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
+        self._decoder = _load(path, self._threads)
+        return _signatures(self._decoder)
+
+    def _encode(self, name: str, raster: np.ndarray) -> None:
+        binding = self._bindings[name]
+        binding.bind_cpu_input('raster', np.ascontiguousarray(raster)[None])
+        self._sessions[name].run_with_iobinding(binding)
+
+    def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        features = dict(zip(FEATURE_NAMES, self._features, strict=True))
         label_map, confidence, router_weights = self._decoder.run(
-            ['label_map', 'confidence', 'router_weights'],
-            {
-                **dict(zip(FEATURE_NAMES, self._features, strict=True)),
-                'present': np.array([name in present for name in self._names]),
-            },
+            ['label_map', 'confidence', 'router_weights'], {**features, 'present': present}
         )
-        timings_ms['fuse_decode'] = (perf_counter_ns() - start_ns) / 1e6
-        return Inference(label_map, confidence, router_weights, timings_ms)
+        return label_map, confidence, router_weights
 
     def _encoder_binding(self, name: str, index: int) -> onnxruntime.IOBinding:
         binding = self._sessions[name].io_binding()

@@ -1,20 +1,13 @@
 """A bundle on the processor with OpenVINO."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME
-from mle_sam_ros.runtime.contract import (
-    check_encoder,
-    check_fuse_decode,
-    check_request,
-    FEATURE_NAMES,
-    Signature,
-)
+from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
+from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
 import openvino
 from openvino.frontend import FrontEndManager
@@ -22,15 +15,8 @@ from openvino.frontend import FrontEndManager
 _DTYPES: dict[str, str] = {'u8': 'uint8', 'f32': 'float32', 'boolean': 'bool'}
 
 
-class OpenvinoEngine:
-    """Runs the encoders of the modalities that are present one after another, then the rest.
-
-    The encoders write into their slots of buffers that the decoder reads; a slot whose modality is
-    absent keeps old values, which the graph blanks.
-
-    Attributes:
-        description: what runs the bundle, for people.
-    """
+class OpenvinoEngine(SplitEngine):
+    """Runs a bundle with OpenVINO; see `SplitEngine`."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Load the graphs.
@@ -44,44 +30,35 @@ class OpenvinoEngine:
         """
         version = openvino.get_version().split('-')[0]
         self.description = f'OpenVINO {version}, {threads} threads'
-        self._names = bundle.manifest.modality_names
-        self._requests, self._specs = {}, {}
-        shapes: list[tuple[int, ...]] = []
-        for name in self._names:
-            path = bundle.path(encoder_name(name))
-            graph, self._requests[name] = _load(path, threads)
-            self._specs[name], shapes = check_encoder(
-                *_signatures(graph), bundle.manifest, str(path)
-            )
-        path = bundle.path(FUSE_DECODE_NAME)
-        graph, self._decoder = _load(path, threads)
-        check_fuse_decode(*_signatures(graph), bundle.manifest, shapes, str(path))
-        self._features = [np.zeros((len(self._names), *shape), np.float32) for shape in shapes]
+        self._threads = threads
+        self._requests: dict[str, openvino.InferRequest] = {}
+        super().__init__(bundle)
         self._present = np.zeros(len(self._names), np.bool_)
         self._share_buffers()
 
-    def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
-        """Segment one instant; see `core.inference.Engine`."""
-        check_request(rasters, present, self._specs)
-        timings_ms = {}
-        for name in self._names:
-            if name in present:
-                start_ns = perf_counter_ns()
-                request = self._requests[name]
-                # OpenVINO shares only memory that it could write to.
-                raster = np.require(rasters[name], requirements=['C', 'W'])
-                request.set_tensor('raster', _shared(raster[None]))
-                request.infer()
-                timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
-        start_ns = perf_counter_ns()
-        self._present[:] = [name in present for name in self._names]
+    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
+        graph, self._requests[name] = _load(path, self._threads)
+        return _signatures(graph)
+
+    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
+        graph, self._decoder = _load(path, self._threads)
+        return _signatures(graph)
+
+    def _encode(self, name: str, raster: np.ndarray) -> None:
+        request = self._requests[name]
+        # OpenVINO shares only memory that it could write to.
+        writable = np.require(raster, requirements=['C', 'W'])
+        request.set_tensor('raster', _shared(writable[None]))
+        request.infer()
+
+    def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self._present[:] = present
         self._decoder.infer()
         label_map, confidence, router_weights = (
             self._decoder.get_tensor(name).data.copy()
             for name in ('label_map', 'confidence', 'router_weights')
         )
-        timings_ms['fuse_decode'] = (perf_counter_ns() - start_ns) / 1e6
-        return Inference(label_map, confidence, router_weights, timings_ms)
+        return label_map, confidence, router_weights
 
     def _share_buffers(self) -> None:
         for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):

@@ -1,0 +1,79 @@
+"""What engines share: encoders that fill buffers, and a decoder that reads them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from time import perf_counter_ns
+
+from mle_sam_ros.core.inference import Inference
+from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME
+from mle_sam_ros.runtime.contract import (
+    check_encoder,
+    check_fuse_decode,
+    check_request,
+    Signature,
+)
+import numpy as np
+
+
+class SplitEngine(ABC):
+    """Runs the encoders of the modalities that are present one after another, then the rest.
+
+    The encoders write into their slots of buffers that the decoder reads; a slot whose modality is
+    absent keeps old values, which the graph blanks.
+
+    Attributes:
+        description: what runs the bundle, for people.
+    """
+
+    description: str
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Load the graphs and check them against the manifest.
+
+        Args:
+            bundle: to run.
+
+        Raises:
+            InputError: for a graph that cannot be loaded, or is not what the manifest says.
+        """
+        self._names = bundle.manifest.modality_names
+        self._specs = {}
+        shapes: list[tuple[int, ...]] = []
+        for name in self._names:
+            path = bundle.path(encoder_name(name))
+            signatures = self._load_encoder(name, path)
+            self._specs[name], shapes = check_encoder(*signatures, bundle.manifest, str(path))
+        path = bundle.path(FUSE_DECODE_NAME)
+        check_fuse_decode(*self._load_decoder(path), bundle.manifest, shapes, str(path))
+        self._features = [np.zeros((len(self._names), *shape), np.float32) for shape in shapes]
+
+    def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
+        """Segment one instant; see `core.inference.Engine`."""
+        check_request(rasters, present, self._specs)
+        timings_ms = {}
+        for name in self._names:
+            if name in present:
+                start_ns = perf_counter_ns()
+                self._encode(name, rasters[name])
+                timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
+        start_ns = perf_counter_ns()
+        answer = self._decode(np.array([name in present for name in self._names]))
+        timings_ms['fuse_decode'] = (perf_counter_ns() - start_ns) / 1e6
+        return Inference(*answer, timings_ms)
+
+    @abstractmethod
+    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
+        """Load a modality's graph; gives the signatures of its inputs and of its outputs."""
+
+    @abstractmethod
+    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
+        """Load the common graph, likewise."""
+
+    @abstractmethod
+    def _encode(self, name: str, raster: np.ndarray) -> None:
+        """Fill the modality's slots of `_features` from its (H, W, 3) raster."""
+
+    @abstractmethod
+    def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Label map, confidence and router weights of `_features`, for (M,) bool present."""
