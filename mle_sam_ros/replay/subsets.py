@@ -1,10 +1,10 @@
 """Subsets of the sensors: what a mask would have been with fewer of them."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
 
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.runtime.golden import subsets
 import numpy as np
 
 
@@ -16,12 +16,7 @@ def subset_key(present: Iterable[str], manifest: Manifest) -> str:
 
 def subset_keys(manifest: Manifest) -> list[str]:
     """Keys of all subsets of the sensors but the empty one, the largest first."""
-    names = manifest.modality_names
-    return [
-        '+'.join(subset)
-        for size in range(len(names), 0, -1)
-        for subset in combinations(names, size)
-    ]
+    return ['+'.join(subset) for subset in subsets(manifest.modality_names)]
 
 
 def smaller_subsets(
