@@ -52,6 +52,14 @@ SIZES = {
     'large': SizeConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), window_spec=(8, 4, 16, 8)),
 }
 
+# What is decoded: how much of the average, and how much of the weighted features.
+COMBINATIONS = {
+    'mean': (0.5, 0.5),
+    'sum': (1.0, 1.0),
+    'average': (1.0, 0.0),
+    'weighted': (0.0, 1.0),
+}
+
 
 @dataclass(frozen=True)
 class NetworkConfig:
@@ -68,9 +76,18 @@ class NetworkConfig:
         input_adapters: each modality has its own trainable patch embedding that starts as the
             trunk's (ours: metres and event counts do not look like colours); False in the paper.
         router_k: modalities that the router keeps per level; the paper leaves it open, ours is 2.
-        combination: how average and weighted features join; `mean` keeps the scale that the
-            frozen transformer knows (ours), `sum` is the plain reading of the paper.
+        router_renormalise: the weights of the modalities kept add up to one; the paper leaves it
+            open, ours is True.
+        router_input: `all`, a modality is judged beside the others, or `own`, by its own features
+            only; the paper leaves it open, ours is all.
+        router_hidden: width of a ReLU layer before the linear one; 0, none, is Eq. 9.
+        combination: what is decoded (Table V): `mean` of average and weighted features, which
+            keeps the scale that the frozen transformer knows (ours), their `sum`, which is the
+            plain reading of the paper, or only the `average` or the `weighted` ones.
+        no_memory_embedding: SAM 2's `no_mem_embed` is added to the coarsest map, as its image
+            predictor does; public code does not.
         not_a_point_tokens: sparse prompt tokens; public code: 2, SAM 2's image predictor: 0.
+        auxiliary_head: the second head exists (Table V).
         auxiliary_width: width of the auxiliary head's perceptrons; public code: 32.
         auxiliary_dropout: probability that a channel of it is dropped; public code: 0.1.
     """
@@ -83,8 +100,13 @@ class NetworkConfig:
     lora_width: str = 'input'
     input_adapters: bool = False
     router_k: int = 2
+    router_renormalise: bool = True
+    router_input: str = 'all'
+    router_hidden: int = 0
     combination: str = 'mean'
+    no_memory_embedding: bool = False
     not_a_point_tokens: int = 2
+    auxiliary_head: bool = True
     auxiliary_width: int = 32
     auxiliary_dropout: float = 0.1
 
@@ -96,7 +118,9 @@ class NetworkConfig:
             ('lora_rank', self.lora_rank >= 0, 'a rank of 0 or more'),
             ('lora_width', self.lora_width in ('input', 'output'), 'input or output'),
             ('router_k', self.router_k >= 1, 'at least 1'),
-            ('combination', self.combination in ('mean', 'sum'), 'mean or sum'),
+            ('router_input', self.router_input in ('all', 'own'), 'all or own'),
+            ('router_hidden', self.router_hidden >= 0, 'a width of 0 or more'),
+            ('combination', self.combination in COMBINATIONS, f'one of {", ".join(COMBINATIONS)}'),
         )
         for name, is_met, expected in rules:
             if not is_met:

@@ -10,7 +10,12 @@ from mle_sam.config import SizeConfig
 
 
 def build_mask_decoder(size: SizeConfig, num_classes: int) -> MaskDecoder:
-    """Build `sam2`'s decoder with a mask per class (its mask 0, the single one, is unused)."""
+    """Build `sam2`'s decoder with a mask per class.
+
+    As in SAM 2 there is a token for the object score, which takes part in the attention. Nothing
+    reads the scores, the predicted IoU and mask 0, the single one: SAM 2 itself overwrites the
+    masks of what it scores as no object, which would leave no gradient.
+    """
     return MaskDecoder(
         transformer_dim=size.d_model,
         transformer=TwoWayTransformer(
@@ -21,6 +26,8 @@ def build_mask_decoder(size: SizeConfig, num_classes: int) -> MaskDecoder:
         ),
         num_multimask_outputs=num_classes,
         use_high_res_features=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
     )
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mle_sam.config import NetworkConfig
+from mle_sam.config import COMBINATIONS, NetworkConfig
 from mle_sam.router import Router
 
 
@@ -12,12 +12,10 @@ class Fusion(nn.Module):
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
-        num_modalities = len(config.modalities)
-        self.routers = nn.ModuleList(
-            Router(num_modalities, channels, config.router_k)
-            for channels in config.widths.feature_channels
-        )
-        self.scale = 0.5 if config.combination == 'mean' else 1.0
+        self.of_average, self.of_weighted = COMBINATIONS[config.combination]
+        self.routers = nn.ModuleList()
+        if self.of_weighted:
+            self.routers.extend(Router(config, c) for c in config.widths.feature_channels)
 
     def forward(
         self, levels: list[torch.Tensor], present_BM: torch.Tensor
@@ -29,17 +27,20 @@ class Fusion(nn.Module):
             present_BM: bool, at least one per row.
 
         Returns:
-            The fused maps (B, C, H, W) by level, and the router's weights (B, levels, M).
+            The fused maps (B, C, H, W) by level, and the router's weights (B, levels, M): equal
+            ones where the configuration has no router.
         """
         fused, weights = [], []
         # `where`, not a product: what an absent slot holds may be NaN.
         present_MB111 = present_BM.t()[:, :, None, None, None]
         share_BM = present_BM.float() / present_BM.sum(1, keepdim=True)
-        for router, features_MBCHW in zip(self.routers, levels, strict=True):
+        for level, features_MBCHW in enumerate(levels):
             clean_MBCHW = torch.where(present_MB111, features_MBCHW, 0.0)
-            weights_BM = router(clean_MBCHW, present_BM)
+            weights_BM = share_BM
+            if self.of_weighted:
+                weights_BM = self.routers[level](clean_MBCHW, present_BM)
             # The average and the weighted sum are both linear: one pass over the maps does both.
-            joint_BM = self.scale * (share_BM + weights_BM)
+            joint_BM = self.of_average * share_BM + self.of_weighted * weights_BM
             fused.append((joint_BM.t()[:, :, None, None, None] * clean_MBCHW).sum(0))
             weights.append(weights_BM)
         return fused, torch.stack(weights, 1)

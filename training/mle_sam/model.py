@@ -22,7 +22,8 @@ class Segmentation(NamedTuple):
 
     Attributes:
         mask_logits_BKHW: the mask decoder's, at 1/4 of the input.
-        auxiliary_logits: the auxiliary head's by level, at 1/4, 1/8 and 1/16 of the input.
+        auxiliary_logits: the auxiliary head's by level, at 1/4, 1/8 and 1/16 of the input; empty
+            without that head.
         router_weights_BLM: by pyramid level and modality.
     """
 
@@ -45,28 +46,36 @@ class MleSam(nn.Module):
         self.fusion = Fusion(config)
         self.sam_mask_decoder = build_mask_decoder(size, config.num_classes)
         self.sam_prompt_encoder = NoPrompt(size, config.not_a_point_tokens)
-        self.auxiliary_head = AuxiliaryHead(
-            size.feature_channels,
-            config.num_classes,
-            config.auxiliary_width,
-            config.auxiliary_dropout,
-        )
+        if config.no_memory_embedding:
+            self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, size.d_model))
+        if config.auxiliary_head:
+            self.auxiliary_head = AuxiliaryHead(
+                size.feature_channels,
+                config.num_classes,
+                config.auxiliary_width,
+                config.auxiliary_dropout,
+            )
         self.enlarge = Enlargement(config.input_hw)
 
     def encode(self, raster_BHW3: torch.Tensor, modality: str) -> list[torch.Tensor]:
         """Compute one modality's three maps, at 1/4 (FFP), 1/8 (IFP) and 1/16 (SFM)."""
         fine, intermediate, semantic = self.image_encoder(raster_BHW3, modality)
         decoder = self.sam_mask_decoder
+        if self.config.no_memory_embedding:
+            semantic = semantic + self.no_mem_embed[0, 0, :, None, None]
         return [decoder.conv_s0(fine), decoder.conv_s1(intermediate), semantic]
 
     def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
         """Fuse and decode features stacked by modality, (M, B, C, h, w) per level."""
         fused, router_weights_BLM = self.fusion(levels, present_BM)
         masks = decode_masks(self.sam_mask_decoder, self.sam_prompt_encoder, fused)
-        return Segmentation(masks, self.auxiliary_head(fused), router_weights_BLM)
+        auxiliary = self.auxiliary_head(fused) if self.config.auxiliary_head else []
+        return Segmentation(masks, auxiliary, router_weights_BLM)
 
     def logits(self, segmentation: Segmentation) -> torch.Tensor:
         """The result: the mean of both paths, (B, K, H, W); added before they are enlarged."""
+        if not segmentation.auxiliary_logits:
+            return self.enlarge([segmentation.mask_logits_BKHW])
         fine, *coarse = segmentation.auxiliary_logits
         return 0.5 * self.enlarge([segmentation.mask_logits_BKHW + fine, *coarse])
 
@@ -99,6 +108,7 @@ class MleSam(nn.Module):
         """
         frozen = [
             'sam_mask_decoder.iou_prediction_head',
+            'sam_mask_decoder.pred_obj_score_head',
             'sam_mask_decoder.output_hypernetworks_mlps.0.',
         ]
         if len(self.config.modalities) == 1:
@@ -107,7 +117,7 @@ class MleSam(nn.Module):
             frozen.append('image_encoder.trunk.patch_embed')
         if stage == 'experts':
             frozen += ['image_encoder.trunk', 'image_encoder.neck', 'sam_prompt_encoder']
-            frozen += ['sam_mask_decoder.transformer']
+            frozen += ['sam_mask_decoder.transformer', 'no_mem_embed']
         for name, parameter in self.named_parameters():
             is_expert = '.experts.' in name
             parameter.requires_grad_(is_expert or not name.startswith(tuple(frozen)))

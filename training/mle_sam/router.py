@@ -3,17 +3,28 @@
 import torch
 from torch import nn
 
+from mle_sam.config import NetworkConfig
+
 
 class Router(nn.Module):
-    """Weighs the modalities of one pyramid level: pool, linear, softmax, top-k, renormalise.
+    """Weighs the modalities of one pyramid level: pool, linear, softmax, top-k (Eq. 9).
 
-    The embeddings of all modalities are concatenated, so a modality is judged beside the others.
+    By default the embeddings of all modalities are concatenated, so that a modality is judged
+    beside the others.
     """
 
-    def __init__(self, num_modalities: int, channels: int, k: int):
+    def __init__(self, config: NetworkConfig, channels: int):
         super().__init__()
-        self.k = min(k, num_modalities)
-        self.score = nn.Linear(num_modalities * channels, num_modalities)
+        num_modalities = len(config.modalities)
+        self.k = min(config.router_k, num_modalities)
+        self.renormalise = config.router_renormalise
+        self.judges_own = config.router_input == 'own'
+        inputs, outputs = channels, 1
+        if not self.judges_own:
+            inputs, outputs = num_modalities * channels, num_modalities
+        hidden = config.router_hidden
+        self.hidden = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU()) if hidden else None
+        self.score = nn.Linear(hidden or inputs, outputs)
         # Start without preference: the weighted features begin as a plain choice of k.
         nn.init.normal_(self.score.weight, std=1e-2)
         nn.init.zeros_(self.score.bias)
@@ -26,12 +37,15 @@ class Router(nn.Module):
             present_BM: bool, at least one per row.
 
         Returns:
-            (B, M) float32 weights, at most k of them positive, rows adding up to 1.
+            (B, M) float32 weights, at most k of them positive; rows add up to 1 where they are
+            renormalised.
         """
         embedding_BMC = features_MBCHW.mean((3, 4)).transpose(0, 1)
-        logits_BM = self.score(embedding_BMC.flatten(1))
+        inputs = embedding_BMC if self.judges_own else embedding_BMC.flatten(1)
+        hidden = self.hidden(inputs) if self.hidden else inputs
+        logits_BM = self.score(hidden).flatten(1)
         weights_BM = logits_BM.masked_fill(~present_BM, -torch.inf).softmax(1)
         top = weights_BM.topk(self.k, dim=1)
         # Fewer than k present: the softmax gave the others zero, so keeping them changes nothing.
         kept_BM = torch.zeros_like(weights_BM).scatter(1, top.indices, top.values)
-        return kept_BM / kept_BM.sum(1, keepdim=True)
+        return kept_BM / kept_BM.sum(1, keepdim=True) if self.renormalise else kept_BM

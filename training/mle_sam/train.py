@@ -83,10 +83,11 @@ class Trainer:
         phase = (self.step % stride, self.step // stride % stride)
         labels = batch.labels[:, phase[0] :: stride, phase[1] :: stride]
         masks = self.model.enlarge([segmentation.mask_logits_BKHW], stride, phase)
-        auxiliary = self.model.enlarge(segmentation.auxiliary_logits, stride, phase)
-        return ohem_cross_entropy(masks, labels) + (
-            self.config.auxiliary_weight * ohem_cross_entropy(auxiliary, labels)
-        )
+        loss = ohem_cross_entropy(masks, labels)
+        if segmentation.auxiliary_logits:
+            auxiliary = self.model.enlarge(segmentation.auxiliary_logits, stride, phase)
+            loss = loss + self.config.auxiliary_weight * ohem_cross_entropy(auxiliary, labels)
+        return loss
 
     def checkpoint(self) -> Checkpoint:
         """The present state."""

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 from mle_sam.fusion import Fusion
@@ -78,7 +79,8 @@ def test_router_learns_though_it_keeps_only_some(network, fusion):
         assert router.score.weight.grad.abs().max() > 0
 
 
-def test_k_beyond_the_modalities_keeps_all():
-    weights = Router(3, 4, k=9)(torch.randn(3, 2, 4, 2, 2), torch.ones(2, 3, dtype=torch.bool))
+def test_k_beyond_the_modalities_keeps_all(network):
+    router = Router(replace(network, router_k=9), 4)
+    weights = router(torch.randn(3, 2, 4, 2, 2), torch.ones(2, 3, dtype=torch.bool))
     assert (weights > 0).all()
     torch.testing.assert_close(weights.sum(1), torch.ones(2))

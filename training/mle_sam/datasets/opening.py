@@ -1,0 +1,21 @@
+"""From what a recipe says of its data to a data set."""
+
+from mle_sam.config import NetworkConfig
+from mle_sam.datasets.config import (
+    DataConfig,
+    DeliverData,
+    DriveData,
+    McubesData,
+    MusesData,
+    Split,
+)
+from mle_sam.datasets.sample import SegmentationDataset
+
+
+def open_dataset(data: DataConfig, network: NetworkConfig, split: Split) -> SegmentationDataset:
+    """Open one split.
+
+    Raises:
+        InputError: for a wrong root, a missing file or a split that does not exist.
+    """
+    raise NotImplementedError
