@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from mle_sam_ros.core.manifest import EventEncoding, Manifest, RgbEncoding
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, Manifest, RgbEncoding
 from mle_sam_ros.core.streams import CameraStream, MILLISECOND, NearestStream, WindowStream
 
 
@@ -23,11 +24,21 @@ class Alignment:
     def streams(
         self, manifest: Manifest
     ) -> tuple[CameraStream, list[NearestStream | WindowStream]]:
-        """The camera's stream, and those of the other modalities the model was trained with."""
+        """The camera's stream, and those of the other modalities the model was trained with.
+
+        Raises:
+            InputError: for a modality that no stream brings.
+        """
         others: list[NearestStream | WindowStream] = []
         for modality in manifest.modalities:
             if isinstance(modality.encoding, EventEncoding):
                 others.append(replace(self.event, window_ns=modality.encoding.window_ns))
-            elif not isinstance(modality.encoding, RgbEncoding):
+            elif isinstance(modality.encoding, LidarEncoding):
                 others.append(self.lidar)
+            elif not isinstance(modality.encoding, RgbEncoding):
+                raise InputError(
+                    f'{modality.name}: expected rgb, event_polarity_counts or '
+                    f'lidar_range_intensity_height, got {modality.encoding.kind}, which no stream '
+                    'brings yet; use a bundle for camera, events and LiDAR'
+                )
         return self.camera, others

@@ -50,7 +50,35 @@ class LidarEncoding:
     dilation_px: int
 
 
-Encoding = RgbEncoding | EventEncoding | LidarEncoding
+@dataclass(frozen=True)
+class AlignedImageEncoding:
+    """Any other image on the camera's image plane, three channels, resized to `input_hw`.
+
+    Attributes:
+        dtype: uint8 or float32.
+        resize: `area`, or `nearest`, which keeps the values of sparse images.
+    """
+
+    kind: ClassVar[str] = 'aligned_image'
+    dtype: str
+    resize: str
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ('uint8', 'float32') or self.resize not in ('area', 'nearest'):
+            raise InputError(
+                'encoding aligned_image: expected dtype uint8 or float32 and resize area or '
+                f'nearest, got {self.dtype} and {self.resize}; correct the recipe or the manifest'
+            )
+
+
+@dataclass(frozen=True)
+class DepthHhaEncoding:
+    """Depth as HHA on the camera's image plane: disparity, height, angle; uint8, by area."""
+
+    kind: ClassVar[str] = 'depth_hha'
+
+
+Encoding = RgbEncoding | EventEncoding | LidarEncoding | AlignedImageEncoding | DepthHhaEncoding
 
 
 @dataclass(frozen=True)
@@ -58,7 +86,7 @@ class ModalitySpec:
     """One input of the network.
 
     Attributes:
-        name: modality and stream name: camera, event, lidar.
+        name: modality and stream name: camera, event, lidar, depth.
         encoding: how its raster is made.
         mean: per channel, in raster units; applied inside the graph.
         std: per channel, in raster units; applied inside the graph.

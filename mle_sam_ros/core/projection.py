@@ -3,13 +3,20 @@
 from dataclasses import replace
 from typing import Any
 
+from mle_sam_ros.core.aligned_raster import aligned_raster
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.camera_raster import camera_raster
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.event_raster import EventProjector
 from mle_sam_ros.core.lidar_raster import lidar_raster
-from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, Manifest, RgbEncoding
+from mle_sam_ros.core.manifest import (
+    AlignedImageEncoding,
+    DepthHhaEncoding,
+    EventEncoding,
+    LidarEncoding,
+    Manifest,
+)
 import numpy as np
 
 
@@ -47,7 +54,7 @@ class Projection:
     def missing(self, modality: str) -> str | None:
         """What the calibration lacks for this modality, in one line; None if it is complete."""
         encoding = self._encodings[modality]
-        if isinstance(encoding, RgbEncoding):
+        if not isinstance(encoding, EventEncoding | LidarEncoding):
             return None
         cameras = ('camera', 'event') if isinstance(encoding, EventEncoding) else ('camera',)
         needs = [
@@ -67,13 +74,16 @@ class Projection:
 
         Args:
             modality: of the manifest.
-            data: (H, W, 3) uint8 image, Events of one window, or PointCloud of one sweep.
+            data: (H, W, 3) image, Events of one window, or PointCloud of one sweep. Images are
+                uint8, or what an aligned image's encoding says.
 
         Returns:
-            (height, width, 3) of `input_hw`: uint8 for images and events, float32 for LiDAR.
+            (height, width, 3) of `input_hw`: uint8 for images and events, float32 for LiDAR
+            and for aligned images of that dtype.
 
         Raises:
-            InputError: where the calibration does not suffice.
+            InputError: where the calibration does not suffice, or an aligned image has another
+                shape or dtype.
         """
         lack = self.missing(modality)
         if lack:
@@ -84,6 +94,11 @@ class Projection:
         if isinstance(encoding, LidarEncoding):
             camera_from_lidar = self._calibration.camera_from[modality]
             return lidar_raster(data, camera_from_lidar, self._camera_at_input(), encoding)
+        if isinstance(encoding, AlignedImageEncoding):
+            dtype, resize = encoding.dtype, encoding.resize
+            return aligned_raster(data, self._input_hw, dtype, resize, modality)
+        if isinstance(encoding, DepthHhaEncoding):
+            return aligned_raster(data, self._input_hw, 'uint8', 'area', modality)
         return camera_raster(data, self._input_hw)
 
     def _adopt(self, calibration: Calibration) -> None:

@@ -6,7 +6,12 @@ from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
-from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, Manifest
+from mle_sam_ros.core.manifest import (
+    AlignedImageEncoding,
+    EventEncoding,
+    LidarEncoding,
+    Manifest,
+)
 from mle_sam_ros.core.projection import Projection
 import numpy as np
 
@@ -29,6 +34,8 @@ def warm_up(manifest: Manifest) -> None:
             )
         elif isinstance(modality.encoding, LidarEncoding):
             data = PointCloud(np.full((1, 3), 2, np.float32), np.ones(1, np.float32))
+        elif isinstance(modality.encoding, AlignedImageEncoding):
+            data = np.zeros((8, 8, 3), modality.encoding.dtype)
         else:
             data = np.zeros((8, 8, 3), np.uint8)
         projection.raster(modality.name, data)

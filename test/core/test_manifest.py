@@ -1,7 +1,14 @@
 import copy
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding, parse_manifest, RgbEncoding
+from mle_sam_ros.core.manifest import (
+    AlignedImageEncoding,
+    DepthHhaEncoding,
+    EventEncoding,
+    LidarEncoding,
+    parse_manifest,
+    RgbEncoding,
+)
 import pytest
 
 MANIFEST = {
@@ -35,6 +42,7 @@ MANIFEST = {
     'files': {'fuse_decode.onnx': '0' * 64},
     'accuracy': {},
 }  # fmt: skip
+ALIGNED = {'kind': 'aligned_image', 'dtype': 'uint8', 'resize': 'nearest'}
 
 
 def test_reads_and_writes_back():
@@ -44,6 +52,17 @@ def test_reads_and_writes_back():
         RgbEncoding, EventEncoding, LidarEncoding,
     ]  # fmt: skip
     assert manifest.class_names == ('road',)
+    assert parse_manifest(manifest.to_mapping(), 'again') == manifest
+
+
+def test_images_that_are_aligned_already():
+    mapping = copy.deepcopy(MANIFEST)
+    mapping['modalities'][1]['encoding'] = ALIGNED
+    mapping['modalities'][2] |= {'name': 'depth', 'encoding': {'kind': 'depth_hha'}}
+    manifest = parse_manifest(mapping, 'manifest.json')
+    assert [m.encoding for m in manifest.modalities[1:]] == [
+        AlignedImageEncoding('uint8', 'nearest'), DepthHhaEncoding(),
+    ]  # fmt: skip
     assert parse_manifest(manifest.to_mapping(), 'again') == manifest
 
 
@@ -74,6 +93,10 @@ def changed(*path_and_value):
         (changed('files', {'../../etc/passwd': '0' * 64}), 'plain file names'),
         (changed('files', {'a.onnx': 'xyz'}), 'sha256'),
         ([], 'expected a mapping'),
+        (changed('modalities', 1, 'encoding', ALIGNED | {'dtype': 'int8'}), 'float32 .* got int8'),
+        (changed('modalities', 1, 'encoding', ALIGNED | {'resize': 'cubic'}), 'got uint8 and cub'),
+        (changed('modalities', 1, 'encoding', {'kind': 'aligned_image'}), 'dtype, resize; add'),
+        (changed('modalities', 1, 'encoding', {'kind': 'depth_hha', 'far_m': 80}), 'got far_m'),
     ],
 )
 def test_refuses(mapping, message):

@@ -1,3 +1,5 @@
+import copy
+
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
@@ -5,9 +7,10 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.events import EMPTY
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.projection import Projection
+from mle_sam_ros.core.warm_up import warm_up
 import numpy as np
 import pytest
-from test_manifest import MANIFEST
+from test_manifest import ALIGNED, MANIFEST
 
 CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0.0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 POINT = PointCloud(np.array([[10, 0, 0]], np.float32), np.array([5], np.float32))
@@ -34,6 +37,24 @@ def test_rasters_have_the_size_and_type_of_the_encoding(projection):
     ]:  # fmt: skip
         raster = projection.raster(modality, data)
         assert (raster.shape, raster.dtype) == ((64, 128, 3), dtype)
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'float32'])
+def test_aligned_images_need_no_calibration(dtype):
+    mapping = copy.deepcopy(MANIFEST)
+    mapping['modalities'][1]['encoding'] = ALIGNED | {'dtype': dtype}
+    mapping['modalities'][2] |= {'name': 'depth', 'encoding': {'kind': 'depth_hha'}}
+    manifest = parse_manifest(mapping, 'manifest.json')
+    projection = Projection(manifest, Calibration())
+    image = np.zeros((128, 256, 3), np.uint8)
+    image[1, 1] = 200  # a pixel that nearest leaves and area dilutes
+    event = projection.raster('event', image.astype(dtype))
+    assert (event.shape, event.dtype, event[0, 0, 0]) == ((64, 128, 3), dtype, 200)
+    depth = projection.raster('depth', image)
+    assert (depth.shape, depth.dtype, depth[0, 0, 0]) == ((64, 128, 3), np.uint8, 50)
+    with pytest.raises(InputError, match=r'depth: expected an aligned image .* uint8'):
+        projection.raster('depth', image.astype(np.float32))
+    warm_up(manifest)
 
 
 def test_a_new_calibration_moves_the_points(projection):
