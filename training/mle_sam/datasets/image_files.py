@@ -64,7 +64,7 @@ def read_labels(path: Path, num_classes: int, first: int = 0) -> np.ndarray:
     if wrong.size:
         raise InputError(
             f'{path}: expected labels from {first} to {first + num_classes - 1}, or 255, '
-            f'got {wrong[0]} ({wrong.size} such pixels in all); use the label files of the data set'
+            f'got {wrong.size} other pixels, the first {wrong[0]}; use the files of the data set'
         )
     return np.where(is_void, np.uint8(IGNORE), values - np.uint8(first))
 
