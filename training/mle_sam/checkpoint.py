@@ -1,6 +1,6 @@
 """Checkpoints: tensors in safetensors, everything else as JSON in their metadata."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import json
 import os
 from pathlib import Path
@@ -28,6 +28,9 @@ class Checkpoint:
         step: optimiser steps done.
         model: state of the network.
         optimizer: AdamW's state per parameter, `<parameter>/<quantity>`.
+        num_steps: optimiser steps of the whole stage.
+        scaler: state of the loss scale where the precision is fp16, else empty.
+        best_miou: best score on the validation samples so far, if any.
     """
 
     recipe: Recipe
@@ -35,20 +38,36 @@ class Checkpoint:
     step: int
     model: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
+    num_steps: int = 0
+    scaler: dict[str, float] = field(default_factory=dict)
+    best_miou: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the stage has run to its end."""
+        return self.step >= self.num_steps
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint; the file is either the old one or the whole new one."""
     tensors = {f'model/{name}': value for name, value in checkpoint.model.items()}
     tensors |= {f'optimizer/{name}': value for name, value in checkpoint.optimizer.items()}
+    progress = {
+        'step': checkpoint.step,
+        'num_steps': checkpoint.num_steps,
+        'scaler': checkpoint.scaler,
+        'best_miou': checkpoint.best_miou,
+    }
     metadata = {
         'recipe': json.dumps(to_mapping(checkpoint.recipe)),
         'stage': checkpoint.stage,
-        'step': str(checkpoint.step),
+        'progress': json.dumps(progress),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
     save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    with open(partial, 'rb') as file:
+        os.fsync(file.fileno())  # or a power cut could leave the new name with no content
     os.replace(partial, path)
 
 
@@ -63,14 +82,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
             metadata: dict[str, Any] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         recipe = from_mapping(Recipe, json.loads(metadata['recipe']), f'{path}: recipe')
-        stage, step = metadata['stage'], int(metadata['step'])
+        stage, progress = metadata['stage'], json.loads(metadata['progress'])
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         reason = ' '.join(str(error).split())
         raise InputError(
             f'{path}: expected a checkpoint of mle-sam-training, got {reason}; train again'
         ) from error
     return Checkpoint(
-        recipe, stage, step, _under('model/', tensors), _under('optimizer/', tensors)
+        recipe=recipe,
+        stage=stage,
+        model=_under('model/', tensors),
+        optimizer=_under('optimizer/', tensors),
+        **progress,
     )
 
 
@@ -122,7 +145,7 @@ def restore_optimizer(
     parameters = dict(named)
     for key, value in state.items():
         name, quantity = key.rsplit('/', 1)
-        optimizer.state[parameters[name]][quantity] = value
+        optimizer.state[parameters[name]][quantity] = value.to(parameters[name].device)
 
 
 def _is_new(name: str) -> bool:

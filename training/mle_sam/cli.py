@@ -1,6 +1,7 @@
 """`mle-sam-training`: prepare data, train, evaluate, export."""
 
 import argparse
+from dataclasses import replace
 import json
 import os
 from pathlib import Path
@@ -44,17 +45,24 @@ def _prepare(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     import torch
 
-    from mle_sam.datasets.simulated import read_shards, seed_range
+    from mle_sam.datasets.opening import open_dataset
     from mle_sam.recipe import read_recipe
     from mle_sam.train import train
 
     torch.set_num_threads(options.threads)
     recipe = read_recipe(options.recipe)
-    stages = ('trunk', 'experts') if options.stage == 'all' else (options.stage,)
-    seeds = seed_range(recipe.data.train_seeds)
-    for stage in stages:
-        names = recipe.network_of(stage).modality_names
-        train(recipe, stage, read_shards(options.data, seeds, names), options.run_directory)
+    if options.modalities:
+        recipe = recipe.with_modalities(options.modalities)
+    if options.data:
+        recipe = replace(recipe, data=replace(recipe.data, root=str(options.data)))
+    if options.pretrained:
+        recipe = replace(recipe, trunk=None, pretrained=str(options.pretrained))
+    for stage in recipe.stages if options.stage == 'all' else (options.stage,):
+        network, config = recipe.network_of(stage), recipe.stage(stage)
+        training = open_dataset(recipe.data, network, 'train')
+        validation = open_dataset(recipe.data, network, 'val') if config.validate_every else None
+        directory, device = options.run_directory, options.device
+        train(recipe, stage, training, validation, directory, device, options.workers)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -125,10 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument('--processes', type=int, default=2)
 
     train = add('train', _train, 'train a recipe; the same command resumes it')
+    train.set_defaults(data=None)  # the recipe's root
     train.add_argument('--recipe', type=Path, required=True)
     train.add_argument('--run-directory', type=Path, required=True)
     train.add_argument('--stage', choices=('trunk', 'experts', 'all'), default='all')
+    train.add_argument('--pretrained', type=Path, help='start from it, not from a trunk stage')
+    train.add_argument('--modalities', nargs='+', help='only these of the recipe')
+    train.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
     train.add_argument('--threads', type=int, default=2)
+    train.add_argument('--workers', type=int, default=0, help='processes that load samples')
 
     evaluate = add('evaluate', _evaluate, 'score a checkpoint on the validation seeds')
     evaluate.add_argument('--checkpoint', type=Path, required=True)

@@ -1,41 +1,20 @@
-"""A recipe: everything that a training run depends on, read from one YAML file."""
+"""A recipe: everything that a training run depends on, read from YAML."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+import math
 from pathlib import Path
+from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping
 import yaml
 
 from mle_sam.config import NetworkConfig, Stage
+from mle_sam.datasets.augmentation import AugmentationConfig
+from mle_sam.datasets.config import DataConfig
 
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which simulated moments are seen. A seed is a town with its own traffic and weather.
-
-    Attributes:
-        train_seeds: first and last.
-        validation_seeds: first and last; none of them among the training ones.
-        moments_per_seed: instants taken from each.
-    """
-
-    train_seeds: tuple[int, int]
-    validation_seeds: tuple[int, int]
-    moments_per_seed: int
-
-    def __post_init__(self) -> None:
-        train, validation = self.train_seeds, self.validation_seeds
-        if train[1] < train[0] or validation[1] < validation[0]:
-            raise InputError(
-                f'data: expected seeds as first, last, got {train} and {validation}; '
-                'correct the recipe'
-            )
-        if train[0] <= validation[1] and validation[0] <= train[1]:
-            raise InputError(
-                f'data: expected validation seeds never trained on, got {validation} within '
-                f'{train}; correct the recipe'
-            )
+PRECISIONS = ('fp32', 'bf16', 'fp16')
 
 
 @dataclass(frozen=True)
@@ -43,29 +22,76 @@ class StageConfig:
     """One stage of training.
 
     Attributes:
-        steps: optimiser steps.
-        batch: moments per step.
-        learning_rate: peak.
+        batch: samples per step, over all workers and micro-batches.
+        learning_rate: peak; the paper leaves it open.
+        steps: optimiser steps; or
+        epochs: how often every sample is seen; paper: 100.
+        accumulate: micro-batches that a worker's share of a batch is cut into, one after the
+            other. The loss picks its hard pixels within each.
+        precision: fp32, or what autocast computes the network in: bf16 or fp16, the latter with a
+            scaled loss.
         weight_decay: of AdamW, on matrices only (public code); paper: 0.01.
         warmup_share: part of the steps with a rate that rises linearly from a tenth; paper: 0.1.
         auxiliary_weight: of the auxiliary path's loss; the paper leaves it open, ours is 1.
-        keep_all: probability that a moment keeps all its modalities; else it keeps any non-empty
-            subset (ours: the paper trains on all modalities only).
-        jitter: camera brightness and contrast vary by up to this share.
+        clip_norm: longest gradient (ours), 0 for any.
+        keep_all: probability that a sample keeps all its modalities; else it keeps any non-empty
+            subset (ours; the paper: 1, all modalities always).
         loss_stride: the loss sees every n-th row and column, another set each step; paper: 1.
         save_every: steps between checkpoints.
+        validate_every: steps between scores on the validation samples, 0 for none.
+        augmentation: how samples vary.
     """
 
-    steps: int
     batch: int
     learning_rate: float
+    steps: int | None = None
+    epochs: float | None = None
+    accumulate: int = 1
+    precision: str = 'fp32'
     weight_decay: float = 0.01
     warmup_share: float = 0.1
     auxiliary_weight: float = 1.0
-    keep_all: float = 0.4
-    jitter: float = 0.3
+    clip_norm: float = 1.0
+    keep_all: float = 1.0
     loss_stride: int = 1
     save_every: int = 200
+    validate_every: int = 0
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def __post_init__(self) -> None:
+        length = (self.steps, self.epochs)
+        if (self.steps is None) == (self.epochs is None):
+            raise InputError(
+                f'stage: expected either steps or epochs, got {length}; correct the recipe'
+            )
+        rules = (
+            ('steps', self.steps is None or self.steps > 0, 'a positive number'),
+            ('epochs', self.epochs is None or self.epochs > 0, 'a positive number'),
+            ('batch', self.batch > 0, 'a positive number'),
+            ('learning_rate', self.learning_rate > 0, 'a positive number'),
+            ('accumulate', self.accumulate > 0, 'a positive number'),
+            ('precision', self.precision in PRECISIONS, f'one of {", ".join(PRECISIONS)}'),
+            ('weight_decay', self.weight_decay >= 0, '0 or more'),
+            ('warmup_share', 0 <= self.warmup_share < 1, 'a share from 0 to below 1'),
+            ('auxiliary_weight', self.auxiliary_weight >= 0, '0 or more'),
+            ('clip_norm', self.clip_norm >= 0, '0 or more'),
+            ('keep_all', 0 <= self.keep_all <= 1, 'a probability'),
+            ('loss_stride', self.loss_stride > 0, 'a positive number'),
+            ('save_every', self.save_every > 0, 'a positive number'),
+            ('validate_every', self.validate_every >= 0, '0 or more'),
+        )
+        for name, is_met, expected in rules:
+            if not is_met:
+                raise InputError(
+                    f'stage.{name}: expected {expected}, got {getattr(self, name)}; '
+                    'correct the recipe'
+                )
+
+    def num_steps(self, num_samples: int) -> int:
+        """Optimiser steps on a training split of a size."""
+        if self.steps is not None:
+            return self.steps
+        return math.ceil(self.epochs * num_samples / self.batch)
 
 
 @dataclass(frozen=True)
@@ -75,19 +101,47 @@ class Recipe:
     Attributes:
         name: of the model.
         seed: of weights and of the order of the data.
-        network: the network of the second stage.
+        network: the network of the experts stage.
         data: what it sees.
-        trunk: first stage, everything learns, camera only: what SAM 2's authors did for the
-            larger sizes.
-        experts: second stage, the trunk is frozen.
+        experts: the stage of the paper; SAM 2's own weights are frozen.
+        trunk: a stage before, where everything learns, from the camera only: what SAM 2's authors
+            did for the larger sizes. Or
+        pretrained: the file that experts start from: an official checkpoint of SAM 2 or 2.1, or
+            a finished trunk.
     """
 
     name: str
     seed: int
     network: NetworkConfig
     data: DataConfig
-    trunk: StageConfig
     experts: StageConfig
+    trunk: StageConfig | None = None
+    pretrained: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.trunk is None) == (self.pretrained is None):
+            raise InputError(
+                'trunk, pretrained: expected one of the two, got '
+                f'{"neither" if self.trunk is None else "both"}; correct the recipe'
+            )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """In the order in which they are trained."""
+        return ('experts',) if self.trunk is None else ('trunk', 'experts')
+
+    def stage(self, stage: Stage) -> StageConfig:
+        """What the recipe says of a stage.
+
+        Raises:
+            InputError: if the recipe has no such stage.
+        """
+        if stage not in self.stages:
+            raise InputError(
+                f'recipe {self.name}: expected one of the stages {", ".join(self.stages)}, got '
+                f'{stage}; it starts from {self.pretrained}'
+            )
+        return self.trunk if stage == 'trunk' else self.experts
 
     def network_of(self, stage: Stage) -> NetworkConfig:
         """The network that a stage trains: the trunk stage has the first modality, no experts."""
@@ -96,16 +150,78 @@ class Recipe:
         first = self.network.modalities[:1]
         return replace(self.network, modalities=first, lora_rank=0, input_adapters=False)
 
+    def with_modalities(self, names: Sequence[str]) -> 'Recipe':
+        """The recipe for a part of its modalities, in the recipe's order.
+
+        Raises:
+            InputError: for a modality that the recipe lacks.
+        """
+        known = self.network.modality_names
+        unknown = [name for name in names if name not in known]
+        if unknown:
+            raise InputError(
+                f'recipe {self.name}: expected modalities among {", ".join(known)}, got '
+                f'{", ".join(unknown)}; name others'
+            )
+        kept = tuple(spec for spec in self.network.modalities if spec.name in names)
+        return replace(self, network=replace(self.network, modalities=kept))
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe.
 
+    `extends` names another file, relative to this one, whose content this one changes: mappings
+    are merged, however deep, and everything else is replaced.
+
     Raises:
-        InputError: for a missing file, YAML that cannot be parsed, or content that does not fit.
+        InputError: for a missing file, YAML that cannot be parsed, recipes that extend each other
+            in a circle, or content that does not fit; it names file and field.
     """
+    mapping: Mapping[str, Any] = {}
+    for ancestor in _lineage(path):
+        mapping = _merged(ancestor, mapping)
+    try:
+        return from_mapping(Recipe, mapping, str(path))
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f'{path}: {error}') from error
+
+
+def _lineage(path: Path) -> Iterator[dict[str, Any]]:
+    """The content of a recipe, then of what it extends, and so on."""
+    seen: list[Path] = []
+    while path.resolve() not in seen:
+        seen.append(path.resolve())
+        mapping = _read_mapping(path)
+        parent = mapping.pop('extends', None)
+        yield mapping
+        if parent is None:
+            return
+        if not isinstance(parent, str):
+            raise InputError(f'{path}: extends: expected a path, got {parent!r}; correct it')
+        path = path.parent / parent
+    circle = ' -> '.join(str(each) for each in (*seen, path))
+    raise InputError(f'{path}: expected recipes that extend others, got a circle {circle}; cut it')
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         mapping = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = ' '.join(str(error).split())
         raise InputError(f'{path}: expected a recipe in YAML, got {reason}; correct it') from error
-    return from_mapping(Recipe, mapping, str(path))
+    if not isinstance(mapping, dict):
+        raise InputError(
+            f'{path}: expected a mapping, got {type(mapping).__name__}; see training/recipes'
+        )
+    return mapping
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the changes made to it."""
+    merged = {**base, **change}
+    for key in base.keys() & change.keys():
+        if isinstance(base[key], Mapping) and isinstance(change[key], Mapping):
+            merged[key] = _merged(base[key], change[key])
+    return merged

@@ -1,15 +1,12 @@
 """Training: one stage of a recipe, resumable at any step."""
 
-from collections.abc import Iterable
-import json
+from collections.abc import Iterator, Sequence
+import itertools
 from pathlib import Path
-import signal
-import time
 
 from mle_sam_ros.core.errors import InputError
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from mle_sam.checkpoint import (
     Checkpoint,
@@ -20,79 +17,87 @@ from mle_sam.checkpoint import (
     start_experts,
 )
 from mle_sam.config import Stage
-from mle_sam.datasets.batches import Batch, Batches
-from mle_sam.datasets.simulated import Shard
-from mle_sam.loss import ohem_cross_entropy
+from mle_sam.datasets.batches import Batch, EndlessItems, load_batches, MicroBatches
+from mle_sam.datasets.sample import SegmentationDataset
+from mle_sam.interruption import Interruption
+from mle_sam.journal import Journal
 from mle_sam.model import MleSam
+from mle_sam.objective import Objective
 from mle_sam.recipe import Recipe, StageConfig
+from mle_sam.validate import validate
 from mle_sam.workers import Workers
 
 
 class Trainer:
     """One stage of a recipe: network, optimiser, and the step they have reached."""
 
-    def __init__(self, recipe: Recipe, stage: Stage, trunk: dict[str, torch.Tensor] | None):
+    def __init__(
+        self, recipe: Recipe, stage: Stage, model: MleSam, num_steps: int, workers: Workers
+    ):
         """Start a stage.
 
         Args:
             recipe: of the run.
             stage: trunk or experts.
-            trunk: the first stage's weights, for the second.
-        """
-        torch.manual_seed(recipe.seed)
-        torch.set_flush_denormal(True)  # numbers that mean nothing, and that CPUs are slow with
-        self.recipe, self.stage, self.step = recipe, stage, 0
-        self.workers = Workers()
-        self.config: StageConfig = getattr(recipe, stage)
-        self.model = MleSam(recipe.network_of(stage))
-        if trunk is not None:
-            start_experts(self.model, trunk)
-        self.model.set_trainable(stage)
-        self.learning = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        matrices = [p for _, p in self.learning if p.ndim > 1]
-        vectors = [p for _, p in self.learning if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {'params': matrices, 'weight_decay': self.config.weight_decay},
-                {'params': vectors, 'weight_decay': 0.0},
-            ],
-            lr=self.config.learning_rate,
-            fused=True,
-        )
+            model: as the stage begins.
+            num_steps: of the stage.
+            workers: that share each batch.
 
-    def train_step(self, batch: Batch) -> float:
-        """Learn from one batch; returns its loss."""
+        Raises:
+            InputError: if the batch cannot be shared evenly.
+        """
+        self.recipe, self.stage, self.config = recipe, stage, recipe.stage(stage)
+        self.num_steps, self.workers = num_steps, workers
+        _check_batch(self.config, workers.count)
+        torch.set_flush_denormal(True)  # numbers that mean nothing, and that CPUs are slow with
+        self.step = 0
+        self.best_miou: float | None = None
+        self.model = model.to(workers.device)
+        self.model.set_trainable(stage)
+        self.objective = workers.joined(Objective(self.model, self.config))
+        self.learning = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        self.optimizer = _optimizer([p for _, p in self.learning], self.config)
+        is_scaled = self.config.precision == 'fp16'
+        self.scaler = torch.amp.GradScaler(workers.device.type, enabled=is_scaled)
+
+    def train_step(self, micro_batches: Sequence[Batch]) -> float:
+        """Learn from this worker's share of one batch; returns the mean loss of all workers."""
         # Dropout too must not depend on whether the run was interrupted.
         torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) * 101 + self.workers.rank)
         self.model.train()
         for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(self.step, self.config)
-        loss = self._loss(batch)
+            group['lr'] = learning_rate(self.step, self.num_steps, self.config)
         self.optimizer.zero_grad()
-        loss.backward()
-        parameters = [p for _, p in self.learning]
-        self.workers.average_gradients(parameters)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
-        self.optimizer.step()
+        *first, last = micro_batches
+        with self.workers.apart(self.objective):
+            losses = [self._backward(batch, len(micro_batches)) for batch in first]
+        losses.append(self._backward(last, len(micro_batches)))
+        self.scaler.unscale_(self.optimizer)
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_([p for _, p in self.learning], self.config.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.step += 1
-        return loss.item()
+        return self.workers.sum(sum(losses)).item() / self.workers.count
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        segmentation = self.model(batch.rasters, batch.present)
-        stride = self.config.loss_stride
-        phase = (self.step % stride, self.step // stride % stride)
-        labels = batch.labels[:, phase[0] :: stride, phase[1] :: stride]
-        masks = self.model.enlarge([segmentation.mask_logits_BKHW], stride, phase)
-        loss = ohem_cross_entropy(masks, labels)
-        if segmentation.auxiliary_logits:
-            auxiliary = self.model.enlarge(segmentation.auxiliary_logits, stride, phase)
-            loss = loss + self.config.auxiliary_weight * ohem_cross_entropy(auxiliary, labels)
-        return loss
+    def _backward(self, batch: Batch, num_parts: int) -> torch.Tensor:
+        """Add the gradient of a part of the batch; returns its part of the loss."""
+        loss = self.objective(batch.to(self.workers.device), self.step) / num_parts
+        self.scaler.scale(loss).backward()
+        return loss.detach()
 
     def checkpoint(self) -> Checkpoint:
         """The present state."""
-        state = optimizer_state(self.optimizer, self.learning)
-        return Checkpoint(self.recipe, self.stage, self.step, self.model.state_dict(), state)
+        return Checkpoint(
+            recipe=self.recipe,
+            stage=self.stage,
+            step=self.step,
+            num_steps=self.num_steps,
+            model=self.model.state_dict(),
+            optimizer=optimizer_state(self.optimizer, self.learning),
+            scaler=self.scaler.state_dict(),
+            best_miou=self.best_miou,
+        )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a state.
@@ -110,104 +115,123 @@ class Trainer:
             )
         self.model.load_state_dict(checkpoint.model)
         restore_optimizer(self.optimizer, self.learning, checkpoint.optimizer)
-        self.step = checkpoint.step
+        if checkpoint.scaler:
+            self.scaler.load_state_dict(checkpoint.scaler)
+        self.step, self.best_miou = checkpoint.step, checkpoint.best_miou
 
 
-def learning_rate(step: int, config: StageConfig) -> float:
+def learning_rate(step: int, num_steps: int, config: StageConfig) -> float:
     """Linear warm-up from a tenth of the peak, then polynomial decay of power 0.9 (paper)."""
-    warmup = config.warmup_share * config.steps
+    warmup = config.warmup_share * num_steps
     if step < warmup:
         return config.learning_rate * (0.1 + 0.9 * step / warmup)
-    return config.learning_rate * (1 - step / config.steps) ** 0.9
+    return config.learning_rate * (1 - step / num_steps) ** 0.9
 
 
-def train(recipe: Recipe, stage: Stage, shards: list[Shard], directory: Path) -> Path:
+def train(
+    recipe: Recipe,
+    stage: Stage,
+    training: SegmentationDataset,
+    validation: SegmentationDataset | None,
+    directory: Path,
+    device: str | None = None,
+    num_loaders: int = 0,
+) -> Path:
     """Run one stage to its end, or until SIGTERM or Ctrl-C, going on where the last run stopped.
 
     Args:
         recipe: of the run.
-        stage: trunk, then experts.
-        shards: training moments.
-        directory: of the run; holds `<stage>.safetensors` and `<stage>.jsonl`.
+        stage: one of the recipe's.
+        training: what is learnt from.
+        validation: what `validate_every` scores.
+        directory: of the run; holds `recipe.yaml`, `<stage>.safetensors`, the best one so far as
+            `<stage>.best.safetensors` where there is validation, and the journal.
+        device: cpu or cuda; None takes cuda where there is one.
+        num_loaders: processes that load samples ahead.
 
     Returns:
         The checkpoint's path.
     """
     path = directory / f'{stage}.safetensors'
-    trunk = None
-    if stage == 'experts':
-        trunk = _finished_trunk(recipe, directory / 'trunk.safetensors')
-    trainer = Trainer(recipe, stage, trunk)
-    if path.exists():
-        trainer.restore(read_checkpoint(path))
-    modalities = recipe.network_of(stage).modality_names
-    workers = trainer.workers
-    share = (workers.rank, workers.count)
-    batches = Batches(shards, modalities, trainer.config, recipe.seed, share)
-    directory.mkdir(parents=True, exist_ok=True)
-    log = _Log(directory / f'{stage}.jsonl')
-    with _Interruption() as interruption:
-        for step in _progress(trainer, stage):
-            log.losses.append(trainer.train_step(batches.at(step)))
-            is_over = workers.agree(interruption.requested)
-            is_due = trainer.step % trainer.config.save_every == 0
-            if workers.is_first and (is_due or is_over or trainer.step == trainer.config.steps):
-                save_checkpoint(trainer.checkpoint(), path)
-                log.write(trainer.step)
+    workers = Workers(device)
+    config = recipe.stage(stage)
+    num_steps = config.num_steps(len(training))
+    saved = read_checkpoint(path) if path.exists() else None
+    model = _new_model(recipe, stage, directory, is_resumed=saved is not None)
+    trainer = Trainer(recipe, stage, model, num_steps, workers)
+    if saved:
+        trainer.restore(saved)
+    items = EndlessItems(training, recipe.network_of(stage), config, recipe.seed)
+    positions = MicroBatches(config, range(trainer.step, num_steps), (workers.rank, workers.count))
+    batches = _grouped(load_batches(items, positions, num_loaders), config.accumulate)
+    with Journal(trainer, directory) as journal, Interruption() as interruption:
+        for micro_batches in batches:
+            journal.note_loss(trainer.train_step(micro_batches))
+            if _is_due(config.validate_every, trainer) and validation is not None:
+                miou = validate(trainer.model, validation, workers)
+                journal.note_miou(miou)
+                if trainer.best_miou is None or miou > trainer.best_miou:
+                    trainer.best_miou = miou
+                    _save(trainer, directory / f'{stage}.best.safetensors')
+            is_over = workers.agree(interruption.is_requested)
+            if _is_due(config.save_every, trainer) or is_over:
+                _save(trainer, path)
+                journal.write()
             if is_over:
                 raise KeyboardInterrupt
     workers.agree(False)  # nobody reads the last checkpoint before it is written
     return path
 
 
-def _finished_trunk(recipe: Recipe, path: Path) -> dict[str, torch.Tensor]:
+def _new_model(recipe: Recipe, stage: Stage, directory: Path, is_resumed: bool) -> MleSam:
+    torch.manual_seed(recipe.seed)
+    model = MleSam(recipe.network_of(stage))
+    if stage == 'experts' and not is_resumed:
+        source = Path(recipe.pretrained or directory / 'trunk.safetensors')
+        start_experts(model, _finished_trunk(source))
+    return model
+
+
+def _finished_trunk(path: Path) -> dict[str, torch.Tensor]:
     checkpoint = read_checkpoint(path)
-    if checkpoint.stage != 'trunk' or checkpoint.step < checkpoint.recipe.trunk.steps:
+    if checkpoint.stage != 'trunk' or not checkpoint.is_finished:
         raise InputError(
             f'{path}: expected a finished trunk, got step {checkpoint.step} of '
-            f'{checkpoint.recipe.trunk.steps}; train the trunk first'
+            f'{checkpoint.num_steps} of stage {checkpoint.stage}; train the trunk first'
         )
     return checkpoint.model
 
 
-def _progress(trainer: Trainer, stage: Stage) -> Iterable[int]:
-    steps = range(trainer.step, trainer.config.steps)
-    return tqdm(
-        steps,
-        desc=f'training {stage}',
-        initial=trainer.step,
-        total=trainer.config.steps,
-        disable=not trainer.workers.is_first,
-    )
+def _check_batch(config: StageConfig, num_workers: int) -> None:
+    if config.batch % (num_workers * config.accumulate):
+        raise InputError(
+            f'stage.batch: expected a multiple of {num_workers} workers times accumulate '
+            f'{config.accumulate}, got {config.batch}; correct the recipe'
+        )
 
 
-class _Log:
-    """A line of JSON per checkpoint: the step, the mean loss since the last, and the seconds."""
-
-    def __init__(self, path: Path):
-        self.losses: list[float] = []
-        self._path, self._start = path, time.monotonic()
-
-    def write(self, step: int) -> None:
-        loss = sum(self.losses) / len(self.losses)
-        seconds = round(time.monotonic() - self._start, 1)
-        with open(self._path, 'a') as file:
-            print(json.dumps({'step': step, 'loss': loss, 's': seconds}), file=file)
-        self.losses.clear()
+def _optimizer(parameters: list[nn.Parameter], config: StageConfig) -> torch.optim.AdamW:
+    matrices = [p for p in parameters if p.ndim > 1]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    groups = [
+        {'params': matrices, 'weight_decay': config.weight_decay},
+        {'params': vectors, 'weight_decay': 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-class _Interruption:
-    """Turns SIGTERM and Ctrl-C into a wish to stop after the step that is running."""
+def _grouped(batches: 'Iterator[Batch]', size: int) -> Iterator[list[Batch]]:
+    """The micro-batches of one step after the other."""
+    batches = iter(batches)
+    while group := list(itertools.islice(batches, size)):
+        yield group
 
-    def __enter__(self) -> '_Interruption':
-        self.requested = False
-        signals = (signal.SIGTERM, signal.SIGINT)
-        self._previous = {number: signal.signal(number, self._request) for number in signals}
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
+def _is_due(every: int, trainer: Trainer) -> bool:
+    """Whether something that happens every so many steps, and at the end, happens now."""
+    return every > 0 and (trainer.step % every == 0 or trainer.step == trainer.num_steps)
 
-    def _request(self, *_: object) -> None:
-        self.requested = True
+
+def _save(trainer: Trainer, path: Path) -> None:
+    if trainer.workers.is_first:
+        save_checkpoint(trainer.checkpoint(), path)

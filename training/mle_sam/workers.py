@@ -1,47 +1,70 @@
 """Processes that learn together: each takes a share of every batch, and they average gradients.
 
-Started by `torchrun --nproc-per-node N -m mle_sam.cli train ...`; without it there is one worker.
-On shared cores, processes of one thread beat one process of many threads: they wait for each other
-once per step, not in every operation.
+Started by `torchrun --nproc-per-node N -m mle_sam.cli train ...`, on one machine or on several;
+without it there is one worker. On shared cores, processes of one thread beat one process of many
+threads: they wait for each other once per step, not in every operation.
 """
 
-from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 import os
 
 import torch
 from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 
 class Workers:
-    """This process among those that learn together."""
+    """This process among those that learn together.
 
-    def __init__(self) -> None:
+    Attributes:
+        rank: its number, from 0.
+        count: how many there are.
+        device: where it computes.
+    """
+
+    def __init__(self, device: str | None = None) -> None:
+        """Join the others that torchrun started.
+
+        Args:
+            device: cpu or cuda; None takes cuda where there is one.
+        """
         self.count = int(os.environ.get('WORLD_SIZE', '1'))
         self.rank = int(os.environ.get('RANK', '0'))
+        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        if self.device.type == 'cuda':
+            self.device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', '0')))
+            torch.cuda.set_device(self.device)
         if self.count > 1 and not distributed.is_initialized():
-            distributed.init_process_group('gloo')
+            distributed.init_process_group('nccl' if self.device.type == 'cuda' else 'gloo')
 
     @property
     def is_first(self) -> bool:
         """Whether this one writes checkpoints and shows progress."""
         return self.rank == 0
 
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Give every worker the mean of all workers' gradients; no gradient counts as zero."""
+    def joined(self, module: nn.Module) -> nn.Module:
+        """The module, its gradients averaged over all workers by every backward pass.
+
+        What no worker used gets no gradient, so an optimiser leaves it as it is.
+        """
         if self.count == 1:
-            return
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        joint = torch.cat([gradient.flatten() for gradient in gradients])
-        distributed.all_reduce(joint)
-        joint /= self.count
-        parts = joint.split([parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+            return module
+        return DistributedDataParallel(
+            module, find_unused_parameters=True, broadcast_buffers=False
+        )
+
+    def apart(self, joined: nn.Module) -> AbstractContextManager[None]:
+        """Within it, gradients add up in each worker and are not averaged yet."""
+        return joined.no_sync() if isinstance(joined, DistributedDataParallel) else nullcontext()
+
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of all workers' values: all get the same answer."""
+        if self.count == 1:
+            return value
+        total = value.to(self.device)
+        distributed.all_reduce(total)
+        return total.cpu()
 
     def agree(self, is_wished: bool) -> bool:
         """Whether any worker wishes it: all get the same answer."""
-        if self.count == 1:
-            return is_wished
-        wishes = torch.tensor(int(is_wished))
-        distributed.all_reduce(wishes)
-        return bool(wishes)
+        return bool(self.sum(torch.tensor(int(is_wished))))

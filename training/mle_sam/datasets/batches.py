@@ -1,20 +1,41 @@
-"""Training batches: which moments, how they are changed, and which sensors they keep."""
+"""Training batches: which samples, how they are changed, and which modalities they keep."""
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import cv2
+from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mle_sam.datasets.simulated import moments_of, Shard
+from mle_sam.config import NetworkConfig
+from mle_sam.datasets.augmentation import augment
+from mle_sam.datasets.sample import Sample, SegmentationDataset
 from mle_sam.recipe import StageConfig
 
 
+class Item(NamedTuple):
+    """One sample as a network sees it. M modalities.
+
+    Attributes:
+        rasters: every modality to (H, W, 3) float32, in the units of its encoding; zeros where it
+            is absent.
+        labels: (H, W) uint8, 255 = does not count.
+        present: (M,) bool.
+    """
+
+    rasters: dict[str, np.ndarray]
+    labels: np.ndarray
+    present: np.ndarray
+
+
 class Batch(NamedTuple):
-    """What a training step sees. B moments, M modalities.
+    """What the network sees at once. B samples, M modalities.
 
     Attributes:
         rasters: modality to (B, H, W, 3) float32, in the units of its encoding.
-        labels: (B, H, W) int64, 255 = no class.
+        labels: (B, H, W) uint8, 255 = does not count.
         present: (B, M) bool, at least one per row.
     """
 
@@ -22,75 +43,122 @@ class Batch(NamedTuple):
     labels: torch.Tensor
     present: torch.Tensor
 
+    def to(self, device: torch.device) -> 'Batch':
+        """The same batch on a device."""
+        rasters = {name: r.to(device, non_blocking=True) for name, r in self.rasters.items()}
+        return Batch(rasters, self.labels.to(device), self.present.to(device))
 
-class Batches:
-    """Batches as a pure function of seed and step: a resumed run sees what an unbroken one does.
 
-    Moments come in a new random order every epoch; flips, jitter and modality dropout are drawn
-    anew every step.
+class EndlessItems(Dataset[Item]):
+    """The endless sequence of training samples, by position.
+
+    A new random order every epoch; changes and modality dropout are drawn anew every time. All of
+    it is a function of seed and position: a resumed run sees what an unbroken one does, whoever
+    loads it.
     """
 
     def __init__(
-        self,
-        shards: list[Shard],
-        modalities: tuple[str, ...],
-        stage: StageConfig,
-        seed: int,
-        share: tuple[int, int] = (0, 1),
+        self, dataset: SegmentationDataset, network: NetworkConfig, stage: StageConfig, seed: int
     ):
-        """Draw from shards.
+        """Draw from a data set.
 
         Args:
-            shards: training moments.
-            modalities: in the network's order.
-            stage: its batch size, modality dropout and jitter.
+            dataset: training samples.
+            network: its modalities.
+            stage: its augmentation and modality dropout.
             seed: of order and changes.
-            share: (worker, workers): a worker gets every workers-th item of each batch.
         """
-        self._moments = list(moments_of(shards))
-        self._modalities = modalities
-        self._stage = stage
-        self._seed = seed
-        self._share = share
+        self._dataset, self._network, self._stage, self._seed = dataset, network, stage, seed
+        self._order: tuple[int, np.ndarray] = (-1, np.array([]))
 
-    def at(self, step: int) -> Batch:
-        """The batch of one step."""
-        batch, (worker, workers) = self._stage.batch, self._share
-        positions = range(step * batch + worker, (step + 1) * batch, workers)
-        items = [self._item(position) for position in positions]
-        return Batch(
-            {
-                name: torch.from_numpy(np.stack([rasters[name] for rasters, _, _ in items]))
-                for name in self._modalities
-            },
-            torch.from_numpy(np.stack([labels for _, labels, _ in items]).astype(np.int64)),
-            torch.from_numpy(np.stack([present for _, _, present in items])),
-        )
-
-    def _item(self, position: int) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-        """Rasters, labels and presence of one moment of the endless sequence of moments."""
-        epoch, place = divmod(position, len(self._moments))
-        shard, index = self._moments[self._order(epoch)[place]]
+    def __getitem__(self, position: int) -> Item:
+        epoch, place = divmod(position, len(self._dataset))
+        sample = self._dataset[int(self._order_of(epoch)[place])]
         rng = np.random.default_rng((self._seed, 1, position))
-        flip = bool(rng.integers(2))
-        rasters = {
-            name: _flipped(shard.rasters[name][index], flip).astype(np.float32)
-            for name in self._modalities
-        }
-        if 'camera' in rasters:
-            rasters['camera'] = self._jittered(rasters['camera'], rng)
-        present = random_presence(len(rasters), self._stage.keep_all, rng)
-        return rasters, _flipped(shard.labels[index], flip), present
+        drawn = random_presence(len(self._network.modalities), self._stage.keep_all, rng)
+        rasters = _kept(sample.rasters, self._network.modality_names, drawn)
+        rasters, labels = augment(
+            rasters, sample.labels, self._stage.augmentation, _smooth(self._network), rng
+        )
+        return as_item(sample._replace(rasters=rasters, labels=labels), self._network)
 
-    def _order(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, 0, epoch)).permutation(len(self._moments))
+    def _order_of(self, epoch: int) -> np.ndarray:
+        if self._order[0] != epoch:
+            rng = np.random.default_rng((self._seed, 0, epoch))
+            self._order = (epoch, rng.permutation(len(self._dataset)))
+        return self._order[1]
 
-    def _jittered(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        contrast, brightness = 1 + self._stage.jitter * rng.uniform(-1, 1, 2)
-        tint = 1 + 0.2 * self._stage.jitter * rng.uniform(-1, 1, 3)
-        gain = (contrast * tint).astype(np.float32)
-        centre = np.float32(image.mean())
-        return np.clip((image - centre) * gain + centre * np.float32(brightness), 0, 255)
+
+class MicroBatches(Sampler[list[int]]):
+    """The positions that one worker sees: `accumulate` lists for each step.
+
+    Step s takes the positions from s * batch on; worker w of W takes every W-th of them.
+    """
+
+    def __init__(self, stage: StageConfig, steps: range, share: tuple[int, int]):
+        """List positions.
+
+        Args:
+            stage: its batch size.
+            steps: those wanted.
+            share: (worker, workers); their number times `accumulate` divides the batch.
+        """
+        self._stage, self._steps, self._share = stage, steps, share
+
+    def __len__(self) -> int:
+        return len(self._steps) * self._stage.accumulate
+
+    def __iter__(self) -> Iterator[list[int]]:
+        batch, parts = self._stage.batch, self._stage.accumulate
+        worker, workers = self._share
+        size = batch // workers // parts
+        for step in self._steps:
+            mine = range(step * batch + worker, (step + 1) * batch, workers)
+            for part in range(parts):
+                yield list(mine[part * size : (part + 1) * size])
+
+
+def load_batches(items: EndlessItems, positions: MicroBatches, num_loaders: int) -> DataLoader:
+    """The batches of a run, in order.
+
+    Args:
+        items: the sequence of samples.
+        positions: of each batch.
+        num_loaders: processes that load ahead; 0 loads when a batch is asked for.
+    """
+    return DataLoader(
+        items,
+        batch_sampler=positions,
+        collate_fn=collate,
+        num_workers=num_loaders,
+        worker_init_fn=_calm_loader,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),  # its own: the run's random numbers are not touched
+    )
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Stack items."""
+    return Batch(
+        {
+            name: torch.from_numpy(np.stack([item.rasters[name] for item in items]))
+            for name in items[0].rasters
+        },
+        torch.from_numpy(np.stack([item.labels for item in items])),
+        torch.from_numpy(np.stack([item.present for item in items])),
+    )
+
+
+def as_item(sample: Sample, network: NetworkConfig) -> Item:
+    """A sample with every modality of a network, zeros for those that it lacks."""
+    rasters = {
+        name: sample.rasters[name].astype(np.float32, copy=False)
+        if name in sample.rasters
+        else np.zeros((*network.input_hw, 3), np.float32)
+        for name in network.modality_names
+    }
+    present = np.array([name in sample.rasters for name in network.modality_names])
+    return Item(rasters, sample.labels, present)
 
 
 def random_presence(num_modalities: int, keep_all: float, rng: np.random.Generator) -> np.ndarray:
@@ -104,5 +172,21 @@ def random_presence(num_modalities: int, keep_all: float, rng: np.random.Generat
     return (int(subset) >> np.arange(num_modalities)) & 1 == 1
 
 
-def _flipped(array: np.ndarray, flip: bool) -> np.ndarray:
-    return array[:, ::-1] if flip else array
+def _kept(
+    rasters: dict[str, np.ndarray], names: Sequence[str], drawn: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The rasters drawn; all that the sample has where it has none of those."""
+    available = {name: rasters[name] for name in names if name in rasters}
+    wanted = {name for name, is_drawn in zip(names, drawn, strict=True) if is_drawn}
+    return {name: r for name, r in available.items() if name in wanted} or available
+
+
+def _smooth(network: NetworkConfig) -> frozenset[str]:
+    """Modalities whose rasters may be interpolated; those of events and LiDAR are sparse."""
+    sparse = EventEncoding | LidarEncoding
+    return frozenset(s.name for s in network.modalities if not isinstance(s.encoding, sparse))
+
+
+def _calm_loader(_: int) -> None:
+    """OpenCV's threads do not survive a fork, and loaders are parallel enough."""
+    cv2.setNumThreads(0)

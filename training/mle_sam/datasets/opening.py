@@ -18,4 +18,12 @@ def open_dataset(data: DataConfig, network: NetworkConfig, split: Split) -> Segm
     Raises:
         InputError: for a wrong root, a missing file or a split that does not exist.
     """
+    if isinstance(data, DriveData):
+        from pathlib import Path
+
+        from mle_sam.datasets.shards import ShardSamples
+        from mle_sam.datasets.simulated import read_shards, seed_range
+
+        seeds = seed_range(data.train_seeds if split == 'train' else data.validation_seeds)
+        return ShardSamples(read_shards(Path(data.root), seeds, network.modality_names))
     raise NotImplementedError
