@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from mle_sam.config import NetworkConfig
-from mle_sam.datasets.simulated import Shard
+from mle_sam.datasets.augmentation import AugmentationConfig
+from mle_sam.datasets.config import DriveData
 from mle_sam.model import MleSam
-from mle_sam.recipe import DataConfig, read_recipe, Recipe, StageConfig
+from mle_sam.recipe import read_recipe, Recipe, StageConfig
 from mle_sam_ros.core.manifest import SemanticClass
 import numpy as np
 import pytest
 import torch
+from toy import COLOURS, HW, ToyDataset
 
-HW = (64, 128)
-COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
 NANO_RECIPE = Path(__file__).parents[1] / 'recipes' / 'nano_simulated.yaml'
 
 
@@ -48,34 +48,42 @@ def model(network) -> MleSam:
     return built
 
 
-@pytest.fixture
-def rasters(network) -> dict[str, np.ndarray]:
-    return {name: stack[0] for name, stack in _shard(0).rasters.items()}
-
-
 @pytest.fixture(scope='session')
-def shards() -> list[Shard]:
-    return [_shard(0), _shard(1)]
+def dataset() -> ToyDataset:
+    return ToyDataset()
+
+
+@pytest.fixture
+def rasters(dataset) -> dict[str, np.ndarray]:
+    return dataset[0].rasters
 
 
 @pytest.fixture(scope='session')
 def recipe(network) -> Recipe:
-    stage = StageConfig(steps=6, batch=2, learning_rate=1e-3, save_every=4)
-    return Recipe('toy', 1, network, DataConfig((0, 1), (2, 2), 4), stage, stage)
+    stage = StageConfig(
+        steps=6,
+        batch=4,
+        learning_rate=1e-3,
+        save_every=4,
+        keep_all=0.4,
+        augmentation=AugmentationConfig(scale=(1.0, 1.0), jitter=1.0, jitter_range=0.3, blur=0.0),
+    )
+    data = DriveData('nowhere', (0, 1), (2, 2), 4)
+    return Recipe('toy', 1, network, data, stage, trunk=stage)
 
 
-def _shard(seed: int) -> Shard:
-    """Four moments of three bands whose limits, and what every sensor sees there, vary."""
-    rng = np.random.default_rng(seed)
-    labels = np.zeros((4, *HW), np.uint8)
-    for label_map in labels:
-        for class_id in (1, 2):
-            label_map[:, int(rng.integers(20, 55)) * class_id :] = class_id
-    labels[:, :, :2] = 255
-    paint = np.array(COLOURS, np.float32)[np.minimum(labels, 2)]
-    rasters = {
-        'camera': (paint + rng.normal(0, 10, paint.shape)).clip(0, 255).astype(np.uint8),
-        'event': (paint > 100).astype(np.uint8) * rng.integers(0, 5, paint.shape, np.uint8),
-        'lidar': (paint / 10 * (rng.random(paint.shape) < 0.3)).astype(np.float16),
-    }
-    return Shard(rasters, labels, ['day', 'night', 'day', 'fog'], ['none'] * 3 + ['lidar_jitter'])
+@pytest.fixture(scope='session')
+def shards(dataset) -> list:
+    """The toy's samples as two shards of simulated moments."""
+    from mle_sam.datasets.simulated import Shard
+
+    return [_shard(Shard, [dataset[i] for i in range(n, n + 4)]) for n in (0, 4)]
+
+
+def _shard(shard_type, samples):
+    rasters = {name: np.stack([s.rasters[name] for s in samples]) for name in samples[0].rasters}
+    rasters['lidar'] = rasters['lidar'].astype(np.float16)
+    labels = np.stack([s.labels for s in samples])
+    return shard_type(
+        rasters, labels, [s.condition for s in samples], [s.failure for s in samples]
+    )
