@@ -4,7 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
-from mle_sam_ros.core.manifest import EventEncoding, LidarEncoding
+from mle_sam_ros.core.manifest import (
+    AlignedImageEncoding,
+    Encoding,
+    EventEncoding,
+    LidarEncoding,
+)
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -182,9 +187,14 @@ def _kept(
 
 
 def _smooth(network: NetworkConfig) -> frozenset[str]:
-    """Modalities whose rasters may be interpolated; those of events and LiDAR are sparse."""
-    sparse = EventEncoding | LidarEncoding
-    return frozenset(s.name for s in network.modalities if not isinstance(s.encoding, sparse))
+    """Modalities whose rasters may be interpolated; sparse ones keep the values that they have."""
+    return frozenset(spec.name for spec in network.modalities if not _is_sparse(spec.encoding))
+
+
+def _is_sparse(encoding: Encoding) -> bool:
+    if isinstance(encoding, AlignedImageEncoding):
+        return encoding.resize == 'nearest'
+    return isinstance(encoding, EventEncoding | LidarEncoding)
 
 
 def _calm_loader(_: int) -> None:

@@ -9,6 +9,8 @@ from mle_sam.datasets.config import (
     MusesData,
     Split,
 )
+from mle_sam.datasets.deliver import Deliver
+from mle_sam.datasets.mcubes import Mcubes
 from mle_sam.datasets.sample import SegmentationDataset
 
 
@@ -21,9 +23,13 @@ def open_dataset(data: DataConfig, network: NetworkConfig, split: Split) -> Segm
     if isinstance(data, DriveData):
         from pathlib import Path
 
-        from mle_sam.datasets.shards import ShardSamples
+        from mle_sam.datasets.shard_samples import ShardSamples
         from mle_sam.datasets.simulated import read_shards, seed_range
 
         seeds = seed_range(data.train_seeds if split == 'train' else data.validation_seeds)
         return ShardSamples(read_shards(Path(data.root), seeds, network.modality_names))
+    if isinstance(data, DeliverData):
+        return Deliver(data, network, split)
+    if isinstance(data, McubesData):
+        return Mcubes(data, network, split)
     raise NotImplementedError
