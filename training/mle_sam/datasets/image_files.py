@@ -69,6 +69,11 @@ def read_labels(path: Path, num_classes: int, first: int = 0) -> np.ndarray:
     return np.where(is_void, np.uint8(IGNORE), values - np.uint8(first))
 
 
+def resize_labels(labels: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
+    """(height, width) uint8: of each pixel of the input, the class under its centre."""
+    return cv2.resize(labels, input_hw[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
 def read_array(path: Path) -> np.ndarray:
     """Read one value per pixel from a `.npy` file.
 
