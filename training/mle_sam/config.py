@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.manifest import ModalitySpec, SemanticClass
+from mle_sam_ros.core.manifest import ModalitySpec, RgbEncoding, SemanticClass
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,21 @@ class NetworkConfig:
         rules = (
             ('size', self.size in SIZES, f'one of {", ".join(SIZES)}'),
             ('input_hw', all(s > 0 and s % 32 == 0 for s in self.input_hw), 'multiples of 32'),
-            ('modalities', len(self.modalities) > 0, 'at least one modality'),
+            (
+                'modalities',
+                0 < len(self.modalities) == len(set(self.modality_names)),
+                'at least one modality, each named once',
+            ),
+            ('classes', 0 < len(self.classes) < 256, '1 to 255 classes'),
             ('lora_rank', self.lora_rank >= 0, 'a rank of 0 or more'),
             ('lora_width', self.lora_width in ('input', 'output'), 'input or output'),
             ('router_k', self.router_k >= 1, 'at least 1'),
             ('router_input', self.router_input in ('all', 'own'), 'all or own'),
             ('router_hidden', self.router_hidden >= 0, 'a width of 0 or more'),
             ('combination', self.combination in COMBINATIONS, f'one of {", ".join(COMBINATIONS)}'),
+            ('not_a_point_tokens', self.not_a_point_tokens >= 0, '0 or more tokens'),
+            ('auxiliary_width', self.auxiliary_width >= 1, 'a width of 1 or more'),
+            ('auxiliary_dropout', 0 <= self.auxiliary_dropout < 1, 'from 0 to below 1'),
         )
         for name, is_met, expected in rules:
             if not is_met:
@@ -143,6 +151,36 @@ class NetworkConfig:
     def num_classes(self) -> int:
         """K."""
         return len(self.classes)
+
+    @property
+    def router_is_constant(self) -> bool:
+        """Whether the router's weights cannot depend on what it sees, so that it cannot learn.
+
+        So it is with one modality, and where the one weight that is kept is made 1.
+        """
+        keeps_one = self.router_k == 1 and self.router_renormalise
+        return len(self.modalities) == 1 or keeps_one
+
+
+def plain_network(
+    size: str, modalities: tuple[str, ...], num_classes: int, input_hw: tuple[int, int]
+) -> NetworkConfig:
+    """A network of default choices for rasters that come normalised: to be counted or verified.
+
+    How a raster is made and what the classes are called changes neither parameters nor work.
+
+    Raises:
+        InputError: for a size, names, number of classes or input that no network can have.
+    """
+    return NetworkConfig(
+        size=size,
+        input_hw=input_hw,
+        modalities=tuple(
+            ModalitySpec(name, RgbEncoding(), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+            for name in modalities
+        ),
+        classes=tuple(SemanticClass(f'class_{i}', (0, 0, 0)) for i in range(num_classes)),
+    )
 
 
 Stage = Literal['trunk', 'experts']

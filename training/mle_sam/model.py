@@ -16,6 +16,16 @@ from mle_sam.encoder import MultiModalEncoder
 from mle_sam.enlargement import Enlargement, SCALES
 from mle_sam.fusion import Fusion
 
+# What the second stage leaves as SAM 2's authors, or the first stage, have trained it.
+SAM2_OWN = (
+    'image_encoder.trunk',
+    'image_encoder.neck',
+    'sam_prompt_encoder',
+    'sam_mask_decoder.transformer',
+    'sam_mask_decoder.pred_obj_score_head',
+    'no_mem_embed',
+)
+
 
 class Segmentation(NamedTuple):
     """What the network says of a batch.
@@ -100,27 +110,39 @@ class MleSam(nn.Module):
                 stack.append(blank.index_copy(0, rows, features))
         return self.decode([torch.stack(stack) for stack in stacks], present_BM)
 
-    def set_trainable(self, stage: Stage) -> None:
-        """Choose what learns: everything (`trunk`), or all but SAM 2's own weights (`experts`).
+    def trainable(self, stage: Stage) -> set[str]:
+        """Names of what a stage is there to train: everything, or all but SAM 2's own weights.
 
-        The decoder's upscaling, tokens and hypernetworks learn in both (paper), and so do
-        `conv_s0` and `conv_s1`. What has no path to the result never learns.
+        The decoder's upscaling, tokens, IoU head and hypernetworks belong to both stages (paper),
+        and so do `conv_s0` and `conv_s1`.
         """
-        frozen = [
+        frozen = SAM2_OWN if stage == 'experts' else ()
+        return {
+            name
+            for name, _ in self.named_parameters()
+            if '.experts.' in name or not name.startswith(frozen)
+        }
+
+    def without_gradient(self) -> set[str]:
+        """Names of what has no path to the result, and so never learns."""
+        idle = [
             'sam_mask_decoder.iou_prediction_head',
             'sam_mask_decoder.pred_obj_score_head',
             'sam_mask_decoder.output_hypernetworks_mlps.0.',
         ]
-        if len(self.config.modalities) == 1:
-            frozen.append('fusion.routers')  # the softmax over one modality is constant
+        if self.config.router_is_constant:
+            idle.append('fusion.routers')
         if self.config.input_adapters:
-            frozen.append('image_encoder.trunk.patch_embed')
-        if stage == 'experts':
-            frozen += ['image_encoder.trunk', 'image_encoder.neck', 'sam_prompt_encoder']
-            frozen += ['sam_mask_decoder.transformer', 'no_mem_embed']
+            idle.append('image_encoder.trunk.patch_embed')
+        if self.config.not_a_point_tokens == 0:
+            idle.append('sam_prompt_encoder.not_a_point_embed')
+        return {name for name, _ in self.named_parameters() if name.startswith(tuple(idle))}
+
+    def set_trainable(self, stage: Stage) -> None:
+        """Let learn what the stage is there to train and what can learn; freeze the rest."""
+        learning = self.trainable(stage) - self.without_gradient()
         for name, parameter in self.named_parameters():
-            is_expert = '.experts.' in name
-            parameter.requires_grad_(is_expert or not name.startswith(tuple(frozen)))
+            parameter.requires_grad_(name in learning)
 
     def _empty_maps(self, device: torch.device) -> list[torch.Tensor]:
         height, width = self.config.input_hw

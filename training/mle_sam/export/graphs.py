@@ -35,6 +35,11 @@ class EncoderGraph(nn.Module):
         decoder, convs = model.sam_mask_decoder, self.neck.convs
         convs[3] = _compose(convs[3].conv, decoder.conv_s0)
         convs[2] = _compose(convs[2].conv, decoder.conv_s1)
+        if model.config.no_memory_embedding:
+            # Only the coarsest map that is kept goes through this convolution.
+            convs[1].conv.bias = nn.Parameter(
+                (convs[1].conv.bias + model.no_mem_embed[0, 0]).detach()
+            )
 
     def forward(self, raster: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode a (1, H, W, 3) raster."""
