@@ -12,12 +12,11 @@ from pathlib import Path
 import platform
 from time import perf_counter
 
-from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
 from mle_sam_ros.runtime.contract import available_threads
 from mle_sam_ros.runtime.engine import BACKENDS, load_engine
 from mle_sam_ros.runtime.golden import Golden, read_golden
-from mle_sam_ros.runtime.proof import compare
+from mle_sam_ros.runtime.proof import compare, DescribedEngine
 import numpy as np
 
 ROUNDS = 5
@@ -39,7 +38,7 @@ def main() -> None:
         'engines': [
             {
                 'engine': engine.description,
-                'agreement': min(proof.agreement for proof in compare(engine, golden)),
+                'agreement': min(proof.agreement for proof in compare(engine, golden).subsets),
             }
             for engine in engines.values()
         ],
@@ -59,7 +58,7 @@ def main() -> None:
 
 
 def measure(
-    engines: dict[tuple[str, int], Engine],
+    engines: dict[tuple[str, int], DescribedEngine],
     golden: Golden,
     present: tuple[str, ...],
     seconds: float,

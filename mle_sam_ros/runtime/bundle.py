@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 import shutil
 import tempfile
-from typing import Any
+from typing import Any, get_args, Literal
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest, parse_manifest
@@ -16,10 +16,23 @@ MANIFEST_NAME = 'manifest.json'
 FUSE_DECODE_NAME = 'fuse_decode.onnx'
 GOLDEN_NAME = 'golden.npz'
 
+# Arithmetic of a graph. It stands in the graph itself, as casts; compilers only follow it.
+Precision = Literal['fp32', 'fp16']
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
-def encoder_name(modality: str) -> str:
-    """File name of a modality's encoder."""
-    return f'encoder_{modality}.onnx'
+
+def encoder_name(modality: str, precision: Precision = 'fp32') -> str:
+    """File name of a modality's encoder; every bundle has those of fp32."""
+    return _graph_name(f'encoder_{modality}', precision)
+
+
+def fuse_decode_name(precision: Precision = 'fp32') -> str:
+    """File name of the graph behind the encoders, likewise."""
+    return _graph_name('fuse_decode', precision)
+
+
+def _graph_name(stem: str, precision: Precision) -> str:
+    return f'{stem}.onnx' if precision == 'fp32' else f'{stem}.{precision}.onnx'
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
+from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import load_engine
-from mle_sam_ros.runtime.golden import read_golden
-from mle_sam_ros.runtime.proof import prove
+from mle_sam_ros.runtime.gate import prove
+from mle_sam_ros.runtime.proof import Proof
 
 
 def check_bundle(
@@ -37,10 +37,15 @@ def check_bundle(
     yield f'hashes: {len(manifest.files)} files, {num_bytes / 1e6:.1f} MB, as in the manifest'
     engine = load_engine(bundle, backend, threads)
     yield f'graphs: names, shapes and dtypes as they must be ({engine.description})'
-    golden = read_golden(bundle.path(GOLDEN_NAME), manifest)
-    for proof in prove(engine, golden, f'{bundle.directory} with {engine.description}'):
+    yield from describe_proof(prove(engine, bundle))
+
+
+def describe_proof(proof: Proof) -> Iterator[str]:
+    """Yields one line per subset of the modalities, and one for them all."""
+    for subset in proof.subsets:
         yield (
-            f'golden {"+".join(proof.present)}: same class at {proof.agreement:.4%} of pixels, '
-            f'confidence within {proof.confidence_error:g} of 255, '
-            f'router within {proof.router_error:.1e}'
+            f'golden {"+".join(subset.present)}: same class at {subset.agreement:.4%} of pixels, '
+            f'confidence within {subset.confidence_error:g} of 255, '
+            f'router within {subset.router_error:.1e}'
         )
+    yield f'golden altogether: mIoU drop {proof.miou_drop:.3f} points'

@@ -6,6 +6,7 @@ import os
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.runtime.bundle import Precision
 import numpy as np
 
 NUM_LEVELS = 3
@@ -14,6 +15,8 @@ _STRIDES = (4, 8, 16)
 # Shape and numpy dtype name by tensor name.
 Signature = Mapping[str, tuple[tuple[int, ...], str]]
 FEATURE_NAMES = tuple(f'features_{level}' for level in range(NUM_LEVELS))
+# What passes from the encoders to the decoder.
+FEATURE_DTYPES: dict[Precision, str] = {'fp32': 'float32', 'fp16': 'float16'}
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,11 @@ class RasterSpec:
 
 
 def check_encoder(
-    inputs: Signature, outputs: Signature, manifest: Manifest, source: str
+    inputs: Signature,
+    outputs: Signature,
+    manifest: Manifest,
+    source: str,
+    precision: Precision = 'fp32',
 ) -> tuple[RasterSpec, list[tuple[int, ...]]]:
     """Check an encoder's graph.
 
@@ -34,6 +41,7 @@ def check_encoder(
         outputs: of the graph.
         manifest: of its bundle.
         source: the graph's path, for error messages.
+        precision: of the graph.
 
     Returns:
         what raster it takes, and the shape of each level's features without the batch.
@@ -49,7 +57,8 @@ def check_encoder(
     for name, stride in zip(FEATURE_NAMES, _STRIDES, strict=True):
         shape = outputs[name][0] if name in outputs else ()
         channels = shape[1] if len(shape) == 4 else 1
-        expected[name] = ((1, channels, height // stride, width // stride), 'float32')
+        shape = (1, channels, height // stride, width // stride)
+        expected[name] = (shape, FEATURE_DTYPES[precision])
     _check(outputs, expected, f'{source}: outputs')
     return RasterSpec((height, width, 3), dtype), [outputs[name][0][1:] for name in FEATURE_NAMES]
 
@@ -60,11 +69,12 @@ def check_fuse_decode(
     manifest: Manifest,
     feature_shapes: list[tuple[int, ...]],
     source: str,
+    precision: Precision = 'fp32',
 ) -> None:
     """Check the graph behind the encoders; arguments and errors as `check_encoder`."""
     num_modalities = len(manifest.modalities)
     expected: dict[str, tuple[tuple[int, ...], str]] = {
-        name: ((num_modalities, *shape), 'float32')
+        name: ((num_modalities, *shape), FEATURE_DTYPES[precision])
         for name, shape in zip(FEATURE_NAMES, feature_shapes, strict=True)
     }
     _check(inputs, {**expected, 'present': ((num_modalities,), 'bool')}, f'{source}: inputs')

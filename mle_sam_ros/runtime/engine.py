@@ -3,22 +3,17 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.inference import Engine
-from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
+from mle_sam_ros.runtime.build import COMPILED_BACKENDS
+from mle_sam_ros.runtime.built_engines import load_built
+from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.contract import available_threads
-from mle_sam_ros.runtime.golden import read_golden
-from mle_sam_ros.runtime.proof import prove
+from mle_sam_ros.runtime.gate import prove
+from mle_sam_ros.runtime.proof import DescribedEngine
 
+# Those that run a bundle as it is; `COMPILED_BACKENDS` run what was built from it.
 BACKENDS = ('onnx', 'openvino')
-
-
-class DescribedEngine(Engine, Protocol):
-    """An engine that says what it is."""
-
-    description: str
 
 
 def open_engine(
@@ -28,18 +23,19 @@ def open_engine(
 
     Args:
         bundle: to run.
-        backend: one of `BACKENDS`; `auto` takes the fastest that is installed.
+        backend: one of `BACKENDS` or `COMPILED_BACKENDS`; `auto` takes the fastest of `BACKENDS`
+            that is installed.
         threads: that share the work of one graph; None takes every processor there is.
 
     Raises:
         InputError: for a damaged bundle, an unknown backend, one that is not installed, or an
-            engine that answers something else than the golden outputs.
+            engine that answers something else than the golden outputs; a `NotBuiltError` where
+            the engine must be built first.
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     bundle.verify_hashes()
     engine = load_engine(bundle, backend, threads)
-    golden = read_golden(bundle.path(GOLDEN_NAME), bundle.manifest)
-    prove(engine, golden, f'{bundle.directory} with {engine.description}')
+    prove(engine, bundle)
     return engine
 
 
@@ -50,12 +46,15 @@ def load_engine(
 
     Raises:
         InputError: for an unknown backend, one that is not installed, or a graph that cannot be
-            loaded.
+            loaded; a `NotBuiltError` where the engine must be built first.
     """
     name = _fastest_backend() if backend == 'auto' else backend
+    if name in COMPILED_BACKENDS:
+        return load_built(bundle, name)
     if name not in BACKENDS:
         raise InputError(
-            f'backend: expected auto, {", ".join(BACKENDS)}, got {backend!r}; choose one of these'
+            f'backend: expected auto, {", ".join((*BACKENDS, *COMPILED_BACKENDS))}, got '
+            f'{backend!r}; choose one of these'
         )
     threads = available_threads() if threads is None else threads
     if threads < 1:

@@ -1,7 +1,7 @@
 """Golden tensors: what a bundle's engine must answer to one recorded instant."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import io
 from itertools import combinations
 from pathlib import Path
@@ -9,6 +9,7 @@ import zipfile
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.runtime.contract import FEATURE_NAMES
 import numpy as np
 
 
@@ -31,10 +32,18 @@ class GoldenAnswer:
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """One recorded raster per modality, and the answer for every subset of them."""
+    """One recorded instant, and what the exported model says of it.
+
+    Attributes:
+        rasters: modality to (H, W, 3).
+        answers: for every subset of the modalities.
+        features: modality to what its encoder says, (1, C, h, w) float32 by level; empty where
+            the bundle was written without.
+    """
 
     rasters: dict[str, np.ndarray]
     answers: tuple[GoldenAnswer, ...]
+    features: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
 def subsets(modalities: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -85,4 +94,9 @@ def read_golden(path: Path, manifest: Manifest) -> Golden:
                 take(f'router_weights/{key}', router_shape, ('float32',)),
             )
         )
-    return Golden(rasters, tuple(answers))
+    features = {
+        name: [arrays[f'{level}/{name}'] for level in FEATURE_NAMES]
+        for name in names
+        if all(f'{level}/{name}' in arrays for level in FEATURE_NAMES)
+    }
+    return Golden(rasters, tuple(answers), features)

@@ -6,7 +6,7 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME
+from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME, Precision
 from mle_sam_ros.runtime.contract import (
     check_encoder,
     check_fuse_decode,
@@ -24,9 +24,11 @@ class SplitEngine(ABC):
 
     Attributes:
         description: what runs the bundle, for people.
+        precision: of its arithmetic.
     """
 
     description: str
+    precision: Precision = 'fp32'
 
     def __init__(self, bundle: Bundle) -> None:
         """Load the graphs and check them against the manifest.
@@ -61,6 +63,11 @@ class SplitEngine(ABC):
         answer = self._decode(np.array([name in present for name in self._names]))
         timings_ms['fuse_decode'] = (perf_counter_ns() - start_ns) / 1e6
         return Inference(*answer, timings_ms)
+
+    def features(self, name: str) -> list[np.ndarray]:
+        """What a modality's encoder said last, (1, C, h, w) by level."""
+        index = self._names.index(name)
+        return [features[index : index + 1].copy() for features in self._features]
 
     @abstractmethod
     def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:

@@ -177,7 +177,8 @@ def test_an_engine_that_answers_otherwise_is_refused(bundle, tmp_path, backend):
     files = {**files_of(bundle), 'fuse_decode.onnx': fuse_decode_graph(other).SerializeToString()}
     wrong = write_bundle(tmp_path / 'wrong', files, manifest_mapping())
     with pytest.raises(
-        InputError, match=r'expected the golden answer for camera\+event\+lidar .*agreement 0\.'
+        InputError,
+        match=r'expected the golden answer .* got for camera\+event\+lidar agreement 0\.',
     ):
         open_engine(wrong, backend, threads=1)
 
@@ -187,7 +188,7 @@ def test_one_wrong_subset_is_enough_to_refuse(bundle, tmp_path):
     arrays['router_weights/event'] = np.full((3, 3), 0.5, np.float32)
     files = {**files_of(bundle), 'golden.npz': npz_bytes(arrays)}
     wrong = write_bundle(tmp_path / 'wrong', files, manifest_mapping())
-    with pytest.raises(InputError, match=r'golden answer for event .*router 0\.5'):
+    with pytest.raises(InputError, match=r'golden answer .* got for event .*router 0\.5'):
         open_engine(wrong, threads=1)
 
 
@@ -227,9 +228,10 @@ def test_weights_beside_the_graph(bundle, tmp_path, backend):
 
 def test_check_bundle_says_what_it_found(bundle):
     lines = list(check_bundle(bundle.directory, threads=1))
-    assert len(lines) == 3 + 7
+    assert len(lines) == 3 + 7 + 1
     assert lines[0].startswith('manifest: tiny test, 64 x 128, camera, event, lidar, 11 classes')
-    assert lines[-1].startswith('golden lidar: same class at 100')
+    assert lines[-2].startswith('golden lidar: same class at 100')
+    assert lines[-1] == 'golden altogether: mIoU drop 0.000 points'
 
 
 def test_a_backend_that_is_not_installed(bundle, monkeypatch):
@@ -240,7 +242,9 @@ def test_a_backend_that_is_not_installed(bundle, monkeypatch):
 
 
 def test_bad_options(bundle):
-    with pytest.raises(InputError, match=r'expected auto, onnx, openvino, got .tensor.; choose'):
+    with pytest.raises(
+        InputError, match=r'expected auto, onnx, openvino, tensorrt, torch, got .tensor.; choose'
+    ):
         open_engine(bundle, 'tensor')
     with pytest.raises(InputError, match=r'threads: expected at least 1, got 0'):
         open_engine(bundle, threads=0)
