@@ -16,7 +16,7 @@ ALLOWED = {
     'ros': {'runtime', 'core', 'bags'},
     'replay': {'runtime', 'bags', 'core'},
     'simulation': {'bags', 'core'},
-    'training': {'core', 'runtime', 'simulation'},
+    'training': {'core', 'runtime', 'bags', 'simulation'},
 }
 FORBIDDEN_IN_CORE = {*'rclpy torch onnxruntime openvino rosbags mcap yaml time'.split()}
 

@@ -16,7 +16,7 @@ from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.agreement import Agreement
 from mle_sam_ros.replay.annotated import write_prediction
-from mle_sam_ros.replay.drive import Drive
+from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.replay.frame import Frame, frame_of
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.recording import RecordedMask, Recording
@@ -30,7 +30,7 @@ from mle_sam_ros.replay.results import (
     VIDEO_NAME,
 )
 from mle_sam_ros.replay.subsets import smaller_subsets
-from mle_sam_ros.replay.truth import Truth
+from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
 import numpy as np

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages import header
 from mle_sam_ros.bags.reader import BagMessage
-from mle_sam_ros.replay.track import Track
+from mle_sam_ros.bags.track import Track
 
 
 class OneTopic:

@@ -68,7 +68,7 @@ class Drive:
         self._keep_going = keep_going
         self._streams = {
             topic: stream
-            for stream, topic in _topic_of(topics).items()
+            for stream, topic in _topic_of(topics, manifest).items()
             if topic is not None and stream not in drop
         }
         if not keep_going:
@@ -153,15 +153,14 @@ class Drive:
         return deadline_ns
 
 
-def _topic_of(topics: Topics) -> dict[str, str | None]:
-    """Stream of the pipeline to its topic."""
-    return {
-        'camera': topics.camera,
-        'camera_info': topics.camera_info,
-        'event': topics.event,
-        'event_camera_info': topics.event_camera_info,
-        'lidar': topics.lidar,
-    }
+def _topic_of(topics: Topics, manifest: Manifest) -> dict[str, str | None]:
+    """Stream of the pipeline to its topic: the camera sets the pace, the others are asked for."""
+    topic_of = {'camera': topics.camera, 'camera_info': topics.camera_info}
+    if 'event' in manifest.modality_names:
+        topic_of |= {'event': topics.event, 'event_camera_info': topics.event_camera_info}
+    if 'lidar' in manifest.modality_names:
+        topic_of['lidar'] = topics.lidar
+    return topic_of
 
 
 def _period_ns(reader: BagReader, camera_topic: str) -> int | None:
