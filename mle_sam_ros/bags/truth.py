@@ -1,8 +1,8 @@
 """The ground truth of a drive, looked up while it is replayed."""
 
 from mle_sam_ros.bags.reader import BagReader
-from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.bags.track import Track
+from mle_sam_ros.core.image import decode_label_image
 import numpy as np
 
 # A mask without a camera frame stands where one was due, on a beat that a camera which never spoke

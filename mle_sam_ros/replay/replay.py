@@ -8,7 +8,9 @@ from typing import Any
 
 from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.describe import find_topics
+from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.bags.reader import open_bag
+from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.outputs import resize_label_map
@@ -16,7 +18,6 @@ from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.agreement import Agreement
 from mle_sam_ros.replay.annotated import write_prediction
-from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.replay.frame import Frame, frame_of
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.recording import RecordedMask, Recording
@@ -30,7 +31,6 @@ from mle_sam_ros.replay.results import (
     VIDEO_NAME,
 )
 from mle_sam_ros.replay.subsets import smaller_subsets
-from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
 import numpy as np
