@@ -152,6 +152,7 @@ def test_a_camera_file_of_another_name_is_named(copy):
         ('img', b'nothing', 'expected a picture of uint8, got something else'),
         ('hha', np.zeros((SIDE, SIDE - 1, 3), np.uint8), r'expected .* \(96, 96\).* \(96, 95\)'),
         ('event', np.zeros((40, 32, 3), np.uint8), r'expected .* \(96, 96\).* \(40, 32\)'),
+        ('event', np.zeros((192, 192, 3), np.uint8), r'expected .* \(96, 96\).* \(192, 192\)'),
         ('lidar', np.zeros((SIDE, SIDE), np.uint16), 'of uint8, got uint16'),
         ('semantic', np.full((SIDE, SIDE), 26, np.uint8), 'from 1 to 25, or 255, got 9216 other'),
     ],

@@ -19,6 +19,7 @@ from mle_sam_ros.runtime.engine import open_engine
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow  # one export, five encoders
 RECIPES = Path(__file__).parents[1] / 'recipes'
 
 

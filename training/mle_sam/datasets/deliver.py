@@ -127,9 +127,9 @@ class Deliver(SegmentationDataset):
         """(H, W, 3) uint8 at the size of the labels."""
         path = self._root / frame.path(name)
         image = read_image(path)
-        height, width = size_hw
-        if name == 'event' and image.shape[0] * width == image.shape[1] * height:
-            # The low-resolution failure has the same view in fewer pixels.
+        (height, width), (rows, columns) = size_hw, image.shape[:2]
+        if name == 'event' and rows < height and rows * width == columns * height:
+            # The low-resolution failure: the same view in fewer pixels.
             return aligned_raster(image, (height, width), 'uint8', 'nearest', str(path))
         check_size(image, size_hw, path)
         return image
