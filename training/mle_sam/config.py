@@ -130,11 +130,12 @@ class NetworkConfig:
             ('auxiliary_width', self.auxiliary_width >= 1, 'a width of 1 or more'),
             ('auxiliary_dropout', 0 <= self.auxiliary_dropout < 1, 'from 0 to below 1'),
         )
+        readable = {'modalities': self.modality_names, 'classes': self.num_classes}
         for name, is_met, expected in rules:
             if not is_met:
                 raise InputError(
-                    f'network.{name}: expected {expected}, got {getattr(self, name)}; '
-                    'correct the recipe'
+                    f'network.{name}: expected {expected}, got '
+                    f'{readable.get(name, getattr(self, name))}; correct it'
                 )
 
     @property

@@ -17,7 +17,7 @@ from mle_sam.pretrained import LoadReport, read_official, start_from
 # The letters that stand for our sizes in the names of the packaged configurations.
 LETTERS = {'tiny': 't', 'small': 's', 'base_plus': 'b+', 'large': 'l'}
 LEVELS = ('fine', 'intermediate', 'semantic')
-# Trained frames in units of 0 to 255, as SAM 2 and the paper normalise them.
+# Of frames in units of 0 to 255, with which SAM 2 was trained.
 MEAN = (123.675, 116.28, 103.53)
 STD = (58.395, 57.12, 57.375)
 
@@ -49,12 +49,11 @@ def verify(checkpoint: Path, size: str, input_hw: tuple[int, int]) -> Verificati
     Raises:
         InputError: for a file that is not an official checkpoint of this size.
     """
+    official = build_official(size, 'sam2.1')  # 2.0 differs in its memory only
     model = MleSam(plain_network(size, ('camera',), 3, input_hw)).eval()
     weights = read_official(checkpoint)
     report = start_from(model, weights, str(checkpoint))
-    # The versions differ only in the memory, which is not run here; the rest is there, as the
-    # report knows.
-    official = build_official(size, 'sam2.1')
+    # What is run here is in the file, or there would be no report; the memory is not run.
     official.load_state_dict(weights, strict=False)
     generator = torch.Generator().manual_seed(0)
     raster = torch.randint(0, 256, (1, *input_hw, 3), generator=generator)
