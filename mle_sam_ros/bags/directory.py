@@ -40,20 +40,38 @@ def storage_files(directory: Path) -> list[Path]:
     return files
 
 
+def directory_custom_data(directory: Path) -> dict[str, str]:
+    """What `ros2 bag record --custom-data` noted in `metadata.yaml`; often nothing."""
+    path = directory / _METADATA_NAME
+    noted = _information(path).get('custom_data') if path.is_file() else None
+    return {str(k): str(v) for k, v in noted.items()} if isinstance(noted, dict) else {}
+
+
 def _listed(path: Path) -> list[str]:
+    information = _information(path)
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
-        information = content['rosbag2_bagfile_information']
         names = [Path(str(name)).name for name in information['relative_file_paths']]
         is_packed = str(information.get('compression_mode', '')).upper() == 'MESSAGE'
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f'{path}: expected the metadata of rosbag2, got {type(error).__name__}: '
-            f'{" ".join(str(error).split())[:80]!r}; run "ros2 bag reindex"'
-        ) from None
+    except (KeyError, TypeError) as error:
+        raise _no_metadata(path, error) from None
     if is_packed:
         raise InputError(
             f'{path}: expected messages that are not compressed one by one, got compression_mode '
             'MESSAGE; unpack them with "ros2 bag convert"'
         )
     return names
+
+
+def _information(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding='utf-8'))
+        return dict(content['rosbag2_bagfile_information'])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise _no_metadata(path, error) from None
+
+
+def _no_metadata(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f'{path}: expected the metadata of rosbag2, got {type(error).__name__}: '
+        f'{" ".join(str(error).split())[:80]!r}; run "ros2 bag reindex"'
+    )

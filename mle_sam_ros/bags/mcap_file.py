@@ -18,6 +18,7 @@ class McapFile:
     Attributes:
         topics: name to (type, definition encoding, definition text).
         num_messages: in the file.
+        custom_data: the pairs of its metadata records.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,6 +34,7 @@ class McapFile:
             self._reader = make_reader(self._stream, validate_crcs=True)
             summary = self._summary()
             self.topics = _topics(summary, path)
+            self.custom_data = self._custom_data()
         except BaseException:
             self._stream.close()
             raise
@@ -62,6 +64,16 @@ class McapFile:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def _custom_data(self) -> dict[str, str]:
+        try:
+            records = list(self._reader.iter_metadata())
+        except Exception as error:
+            raise InputError(
+                f'{self._path}: expected whole metadata records, got {type(error).__name__}: '
+                f'{str(error)!r}; the file is damaged, copy it again'
+            ) from None
+        return {key: value for record in records for key, value in record.metadata.items()}
 
     def _summary(self) -> Summary:
         try:

@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mle_sam_ros.bags.directory import storage_files, SUFFIXES
+from mle_sam_ros.bags.directory import directory_custom_data, storage_files, SUFFIXES
 from mle_sam_ros.bags.mcap_file import McapFile
 from mle_sam_ros.bags.sqlite_file import SqliteFile
 from mle_sam_ros.bags.typestore import new_typestore, register_definition
@@ -38,6 +38,7 @@ class BagReader:
         path: as given.
         topics: name to type (`sensor_msgs/msg/Image`).
         num_messages: on all topics.
+        custom_data: what whoever recorded it noted about the whole, such as the weather.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,6 +61,7 @@ class BagReader:
         }
         self.topics = {topic: name for topic, (name, _, _) in self._definitions.items()}
         self.num_messages = sum(file.num_messages for file in self._files)
+        self.custom_data = _custom_data(path, self._files)
         self._store = new_typestore()
 
     def raw(self, topics: Collection[str] | None = None) -> Iterator[RawMessage]:
@@ -153,6 +155,14 @@ def open_bag(path: Path | str) -> BagReader:
         InputError: for a path that holds no recording, or one that is cut short or damaged.
     """
     return BagReader(Path(path))
+
+
+def _custom_data(path: Path, files: list[McapFile | SqliteFile]) -> dict[str, str]:
+    noted = directory_custom_data(path) if path.is_dir() else {}
+    for file in files:
+        if isinstance(file, McapFile):
+            noted = {**file.custom_data, **noted}
+    return noted
 
 
 def _storage_files(path: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Writing recordings: MCAP as rosbag2 has it."""
 
+from collections.abc import Mapping
 import os
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +23,13 @@ class BagWriter:
     ```
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, custom_data: Mapping[str, str] | None = None) -> None:
         """Open the temporary file.
+
+        Args:
+            path: of the file to be.
+            custom_data: what to note about the whole recording, as
+                `ros2 bag record --custom-data` does.
 
         Raises:
             InputError: for a name that does not end in .mcap, or a directory that is not there.
@@ -42,6 +48,8 @@ class BagWriter:
         self._writer = Writer(self._stream, compression=CompressionType.ZSTD)
         # The default would name the version of the library, and bytes would change with it.
         self._writer.start(profile='ros2', library='mle_sam_ros')
+        if custom_data:
+            self._writer.add_metadata('custom_data', dict(custom_data))
         self._schema_ids: dict[str, int] = {}
         self._channel_ids: dict[str, tuple[int, str]] = {}
 

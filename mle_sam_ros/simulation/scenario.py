@@ -98,6 +98,16 @@ class Scenario:
         """How long the drive lasts."""
         return round(self.seconds * 1e9)
 
+    def custom_data(self) -> dict[str, str]:
+        """What holds for the whole drive: `condition`, and `failure` unless there are several."""
+        noted = {'condition': self.condition}
+        always = [
+            item.name for item in self.failures if item.covers(0) and item.to_s >= self.seconds
+        ]
+        if len(always) == len(self.failures) <= 1:
+            noted['failure'] = always[0] if always else 'none'
+        return noted
+
     def light(self) -> Condition:
         """Light and weather of the whole drive."""
         return typical(self.condition, np.random.default_rng([self.seed, _LIGHT]))

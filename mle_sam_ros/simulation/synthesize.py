@@ -34,7 +34,8 @@ def synthesize(
     The same scenario gives the same bytes, however many processes share the work. Topics:
     `/camera/image` and `/camera/camera_info` (20 Hz), `/event_camera/events` (100 Hz),
     `/event_camera/camera_info` (1 Hz), `/lidar/points` (10 Hz), `/odometry` (50 Hz), `/tf_static`
-    (once), `/ground_truth/labels` (with each frame, also of a camera that is out).
+    (once), `/ground_truth/labels` (with each frame, also of a camera that is out). Weather and
+    failure, where they hold for the whole drive, are noted as the recording's custom data.
 
     Args:
         path: of the file.
@@ -53,7 +54,7 @@ def synthesize(
     num_processes = min(num_processes or limit, len(starts))
     num_frames = -(-scenario.duration_ns // CAMERA_PERIOD_NS)
     progress = tqdm(total=num_frames, desc='simulating', unit='frame', disable=not show_progress)
-    with BagWriter(path) as bag, progress:
+    with BagWriter(path, scenario.custom_data()) as bag, progress:
         for log_ns, topic, message in _in_order(recording, starts, scenario, num_processes):
             bag.write(topic, message, log_ns)
             if topic == '/ground_truth/labels':

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from recordings import assert_same_events, events, IMAGE, T0, write, write_sqlite
 from rosbags.rosbag2 import StoragePlugin, Writer
+import yaml
 
 
 def contents(path):
@@ -55,6 +56,26 @@ def test_only_the_chosen_topics_are_read(tmp_path):
         assert list(bag.raw([])) == []
         with pytest.raises(InputError, match=r'expected a topic /no, got only /camera/image'):
             list(bag.messages(['/no']))
+
+
+def test_what_was_noted_about_a_recording_is_read_back(tmp_path):
+    with BagWriter(tmp_path / 'noted.mcap', {'condition': 'fog', 'failure': 'none'}) as bag:
+        bag.write('/labels', messages.image(IMAGE, 'rgb8', T0, 'camera'), T0)
+    write(tmp_path / 'plain.mcap')
+    write_sqlite(tmp_path / 'directory')
+    path = tmp_path / 'directory' / 'metadata.yaml'
+    metadata = yaml.safe_load(path.read_text())
+    metadata['rosbag2_bagfile_information']['custom_data'] = {'condition': 'snow', 'take': 3}
+    path.write_text(yaml.safe_dump(metadata))
+    noted = {}
+    for name in ('noted.mcap', 'plain.mcap', 'directory'):
+        with open_bag(tmp_path / name) as bag:
+            noted[name] = bag.custom_data
+    assert noted == {
+        'noted.mcap': {'condition': 'fog', 'failure': 'none'},
+        'plain.mcap': {},
+        'directory': {'condition': 'snow', 'take': '3'},
+    }
 
 
 @settings(max_examples=25, deadline=None)

@@ -69,3 +69,19 @@ def test_an_added_failure_leaves_the_light_as_it_was():
     plain = Scenario(4, 10.0, 'fog')
     assert plain.light() == Scenario(4, 10.0, 'fog', (parse_failure('motion_blur'),)).light()
     assert plain.light() != Scenario(5, 10.0, 'fog').light()
+
+
+@pytest.mark.parametrize(
+    ('failures', 'expected'),
+    [
+        ((), {'condition': 'fog', 'failure': 'none'}),
+        (('lidar_jitter',), {'condition': 'fog', 'failure': 'lidar_jitter'}),
+        (('lidar_jitter:0:2',), {'condition': 'fog', 'failure': 'lidar_jitter'}),
+        (('lidar_jitter:0:1.9',), {'condition': 'fog'}),
+        (('lidar_jitter:0.1:2',), {'condition': 'fog'}),
+        (('lidar_jitter', 'over_exposure'), {'condition': 'fog'}),
+    ],
+)
+def test_only_what_holds_for_the_whole_drive_is_noted(failures, expected):
+    scenario = Scenario(1, 2.0, 'fog', tuple(parse_failure(text) for text in failures))
+    assert scenario.custom_data() == expected
