@@ -1,98 +1,178 @@
-"""Scores of a network on unseen moments: by subset of its modalities, and by circumstance."""
+"""Scores of a network on unseen samples: what is missing, what is noisy, by circumstance.
 
-from typing import Any
+A modality is encoded once per sample as it is and once with each noise, and once altogether as
+zeros. Subsets are only decoded.
+"""
 
-from mle_sam_ros.core.metrics import ConfusionMatrix
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import ModalitySpec
+from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.runtime.golden import subsets
 import numpy as np
 import torch
+from torch.nn import functional as F
 from tqdm import tqdm
 
-from mle_sam.datasets.simulated import moments_of, Shard
+from mle_sam.datasets.sample import NO_FAILURE, Sample, SegmentationDataset
 from mle_sam.model import MleSam
+from mle_sam.noise import add_noise, noise_generator, NOISES
+from mle_sam.protocol import Protocol
+from mle_sam.scores import Score
+from mle_sam.tally import Tally
+
+Maps = list[torch.Tensor]  # of one modality: (1, C, h, w) by level
+Scores = dict[str, dict[str, Score]]
 
 
-def evaluate(model: MleSam, shards: list[Shard], every: int = 1) -> dict[str, dict[str, Any]]:
-    """Score every subset of the modalities, at the network's size.
+@dataclass(frozen=True)
+class Rules:
+    """Which samples are scored, and how.
 
-    Each modality is encoded once per moment, each subset only decoded.
+    Attributes:
+        protocol: of the evaluation.
+        every: score each n-th sample only.
+        noise_seed: of the noise.
+    """
+
+    protocol: Protocol
+    every: int = 1
+    noise_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.every < 1 or self.noise_seed < 0:
+            raise InputError(
+                'evaluate: expected every of at least 1 and a seed of at least 0, got '
+                f'{self.every} and {self.noise_seed}; give others'
+            )
+
+
+@torch.inference_mode()
+def evaluate(
+    model: MleSam,
+    dataset: SegmentationDataset,
+    rules: Rules,
+    device: torch.device,
+    name: str = 'network',
+) -> Scores:
+    """Score a network with every subset of its modalities, and with noise on each of them.
 
     Args:
-        model: in evaluation mode.
-        shards: validation moments.
-        every: score each n-th moment only.
+        model: in evaluation mode, on the device.
+        dataset: labelled samples.
+        rules: which of them, and how.
+        device: that computes.
+        name: of the network, for the progress bar.
 
     Returns:
-        By subset (`camera+lidar`): `miou`, `iou` by class, `moments`, and `by` circumstance
-        (weather and light, and what failed; weather is scored where nothing failed) the mIoU.
+        Scores by substitute (`zero`, `drop`) and what is there (`camera+lidar`), and by kind of
+        noise (`gaussian`, `uniform`) and the one modality that has it.
+
+    Raises:
+        InputError: if a modality of the network is in no sample, or labels are not its classes.
     """
-    names, config = model.config.modality_names, model.config
-    matrices: dict[tuple[str, str], ConfusionMatrix] = {}
-    chosen = list(moments_of(shards))[::every]
-    for shard, index in tqdm(chosen, desc='evaluating'):
-        failure = shard.failures[index]
-        circumstance = shard.conditions[index] if failure == 'none' else failure
-        levels = _encode(model, shard, index)
-        for subset in subsets(names):
-            prediction = _predict(model, levels, subset)
-            for group in ('all', circumstance):
-                key = ('+'.join(subset), group)
-                matrix = matrices.setdefault(key, ConfusionMatrix(config.num_classes))
-                matrix.update(np.asarray(shard.labels[index]), prediction)
-    classes = [item.name for item in config.classes]
+    config = model.config
+    indices = range(0, len(dataset), rules.every)
+    _check_modalities(dataset, indices, config.modality_names)
+    views = _Views(model, rules, device)
+    tallies: dict[str, dict[str, Tally]] = {}
+    for index in tqdm(indices, desc=f'evaluating {name}', unit='sample'):
+        sample = dataset[index]
+        full_size = rules.protocol.full_size
+        truth = dataset.full_labels(index) if full_size else sample.labels
+        groups = _groups(sample, rules.protocol)
+        for treatment, key, prediction in views.predictions(sample, index, truth.shape):
+            of_treatment = tallies.setdefault(treatment, {})
+            tally = of_treatment.setdefault(key, Tally([item.name for item in config.classes]))
+            try:
+                tally.update(truth, prediction, groups)
+            except InputError as error:
+                raise InputError(f'{sample.source}: {error}') from None
     return {
-        key: {
-            'miou': _rounded(matrices[key, 'all'].miou()),
-            'iou': dict(zip(classes, map(_rounded, matrices[key, 'all'].iou()), strict=True)),
-            'moments': len(chosen),
-            'by': {
-                group: _rounded(matrix.miou())
-                for (subset, group), matrix in sorted(matrices.items())
-                if subset == key and group != 'all'
-            },
-        }
-        for key in ('+'.join(subset) for subset in subsets(names))
+        treatment: {key: tally.score() for key, tally in of_treatment.items()}
+        for treatment, of_treatment in tallies.items()
     }
 
 
-@torch.inference_mode()
-def _encode(model: MleSam, shard: Shard, index: int) -> list[torch.Tensor]:
-    encoded = [
-        model.encode(torch.from_numpy(np.array(shard.rasters[name][index]))[None], name)
-        for name in model.config.modality_names
-    ]
-    return [torch.stack(level) for level in zip(*encoded, strict=True)]
+class _Views:
+    """What a network says of samples when something is missing, or noisy."""
+
+    def __init__(self, model: MleSam, rules: Rules, device: torch.device):
+        self._model, self._rules, self._device = model, rules, device
+        self._specs = model.config.modalities
+        self._zeros = {spec.name: self._encode_zeros(spec) for spec in self._specs}
+
+    def predictions(
+        self, sample: Sample, index: int, size_hw: tuple[int, ...]
+    ) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Yield treatment, what it applies to, and the (H, W) uint8 label map, 255 = no class."""
+        names = [name for name in self._zeros if name in sample.rasters]
+        clean = {name: self._encode(sample.rasters[name], name) for name in names}
+        substitutes = self._rules.protocol.substitutes
+        for substitute in substitutes:
+            for subset in subsets(tuple(self._zeros)):
+                kept = {name: maps for name, maps in clean.items() if name in subset}
+                yield substitute, '+'.join(subset), self._decode(kept, substitute, size_hw)
+        for kind in NOISES:
+            for spec in self._specs:
+                noisy = {**clean, **self._noisy(sample, index, spec, kind)}
+                yield kind, spec.name, self._decode(noisy, substitutes[0], size_hw)
+
+    def _noisy(self, sample: Sample, index: int, spec: ModalitySpec, kind: str) -> dict[str, Maps]:
+        """The modality's maps with noise; none where the sample lacks it."""
+        if spec.name not in sample.rasters:
+            return {}
+        rng = noise_generator(self._rules.noise_seed, index, spec.name, kind)
+        raster = add_noise(sample.rasters[spec.name], spec.encoding, kind, rng)
+        return {spec.name: self._encode(raster, spec.name)}
+
+    def _encode(self, raster: np.ndarray, name: str) -> Maps:
+        return self._model.encode(torch.tensor(raster, device=self._device)[None], name)
+
+    def _encode_zeros(self, spec: ModalitySpec) -> Maps:
+        """Zero after normalisation is the mean before it."""
+        mean = np.array(spec.mean, np.float32)
+        return self._encode(np.tile(mean, (*self._model.config.input_hw, 1)), spec.name)
+
+    def _decode(
+        self, maps: Mapping[str, Maps], substitute: str, size_hw: tuple[int, ...]
+    ) -> np.ndarray:
+        """The label map of what is there, the rest being zeros or dropped."""
+        present = [substitute == 'zero' or name in maps for name in self._zeros]
+        if not any(present):
+            return np.full(size_hw, NO_CLASS, np.uint8)  # as on the vehicle: no mask
+        filled = [maps.get(name, zeros) for name, zeros in self._zeros.items()]
+        levels = [torch.stack(level) for level in zip(*filled, strict=True)]
+        present_BM = torch.tensor([present], device=self._device)
+        logits_BKHW = self._model.logits(self._model.decode(levels, present_BM))
+        if logits_BKHW.shape[2:] != size_hw:
+            logits_BKHW = F.interpolate(logits_BKHW, size_hw, mode='bilinear')
+        return logits_BKHW[0].argmax(0).to(torch.uint8).cpu().numpy()
 
 
-@torch.inference_mode()
-def _predict(model: MleSam, levels: list[torch.Tensor], subset: tuple[str, ...]) -> np.ndarray:
-    present = torch.tensor([[name in subset for name in model.config.modality_names]])
-    logits_BKHW = model.logits(model.decode(levels, present))
-    return logits_BKHW[0].argmax(0).to(torch.uint8).numpy()
+def _groups(sample: Sample, protocol: Protocol) -> list[tuple[str, str]]:
+    """Kind and name of every group that a sample counts in."""
+    has_failed = sample.failure != NO_FAILURE
+    groups = [('whole', 'all')]
+    if not (has_failed and protocol.failures_apart):
+        groups.append(('condition', sample.condition))
+    if has_failed:
+        groups.append(('failure', sample.failure))
+    return groups
 
 
-def as_table(scores: dict[str, dict[str, Any]]) -> str:
-    """The mIoU in percent, a row per subset and a column per circumstance.
-
-    Args:
-        scores: from `evaluate`.
-    """
-    columns = sorted({group for score in scores.values() for group in score['by']})
-    rows = [['present', 'all', *columns]]
-    for subset, score in scores.items():
-        values = [score['miou'], *(score['by'].get(group) for group in columns)]
-        rows.append([subset, *('-' if v is None else f'{100 * v:.1f}' for v in values)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return '\n'.join(
-        '  '.join(
-            [
-                row[0].ljust(widths[0]),
-                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
-            ]
-        )
-        for row in rows
+def _check_modalities(
+    dataset: SegmentationDataset, indices: range, names: tuple[str, ...]
+) -> None:
+    """Look for a sample of every modality; most often the first one has all."""
+    unseen = set(names)
+    for index in indices:
+        unseen -= dataset[index].rasters.keys()
+        if not unseen:
+            return
+    raise InputError(
+        f'data: expected samples with the modalities {", ".join(names)}, got none with '
+        f'{", ".join(sorted(unseen))} among {len(indices)}; evaluate on data that has them'
     )
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 4)
