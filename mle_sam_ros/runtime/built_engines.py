@@ -26,6 +26,7 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
         InputError: for an engine that was damaged, or a backend that this machine cannot run.
     """
     builder = builder_of(backend)
+    builder.environment(BuildOptions())  # raises where building would not help either
     fitting, misfits = [], []
     for engine in _readable(EngineCache()):
         if engine.record.key.backend == backend and _is_of(engine, bundle):

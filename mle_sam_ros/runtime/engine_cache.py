@@ -225,8 +225,9 @@ class EngineCache:
 
     def remove_drafts(self) -> None:
         """Clear what killed builds left, under the lock."""
-        for remains in self.root.glob('.draft-*'):
-            shutil.rmtree(remains)
+        for folder in (self.root, self.root / _TIMING):
+            for remains in folder.glob('.draft-*'):
+                shutil.rmtree(remains)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,0 +1,156 @@
+"""A bundle on an NVIDIA GPU with TensorRT."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.inference import Inference
+from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.runtime.contract import (
+    check_encoder,
+    check_fuse_decode,
+    check_request,
+    FEATURE_DTYPES,
+    FEATURE_NAMES,
+)
+from mle_sam_ros.runtime.cuda_runtime import describe_gpu, DeviceArray, PinnedArray
+from mle_sam_ros.runtime.tensorrt_plan import ALIGNMENT, Lane, Plan
+import numpy as np
+import tensorrt
+
+FUSE_DECODE = 'fuse_decode'
+_OUTPUTS = ('label_map', 'confidence', 'router_weights')
+
+
+def plan_name(graph: str) -> str:
+    """File name of a graph's plan; the graph is `fuse_decode` or `encoder_<modality>`."""
+    return f'{graph}.plan'
+
+
+class TensorrtEngine:
+    """Runs the plans of a bundle; calls come from one thread.
+
+    Every encoder has a stream of its own and writes straight into its slot of what the decoder
+    reads; the encoder of an absent modality is not launched, and the decoder blanks its slot. All
+    memory is taken at the start. Only label map, confidence and router weights come back.
+
+    Attributes:
+        description: what runs the bundle, for people.
+        precision: of its arithmetic.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        directory: Path,
+        precision: Precision,
+        version_compatible: bool = False,
+    ) -> None:
+        """Load the plans.
+
+        Args:
+            bundle: that they were built from.
+            directory: holds them; their content was verified.
+            precision: of the graphs they were built from.
+            version_compatible: as they were built.
+
+        Raises:
+            InputError: for plans that TensorRT cannot load here, or that are not what the
+                manifest says.
+        """
+        self.precision: Precision = precision
+        self._names = bundle.manifest.modality_names
+
+        def load(graph: str) -> tuple[Plan, str]:
+            path = directory / plan_name(graph)
+            return Plan(path, version_compatible), str(path)
+
+        encoders, self._specs = {}, {}
+        shapes: list[tuple[int, ...]] = []
+        for name in self._names:
+            plan, path = load(f'encoder_{name}')
+            encoders[name] = plan
+            self._specs[name], shapes = check_encoder(
+                plan.inputs, plan.outputs, bundle.manifest, path, precision
+            )
+        decoder, path = load(FUSE_DECODE)
+        check_fuse_decode(
+            decoder.inputs, decoder.outputs, bundle.manifest, shapes, path, precision
+        )
+        self._features = [
+            DeviceArray((len(self._names), *shape), FEATURE_DTYPES[precision]) for shape in shapes
+        ]
+        self._rasters: dict[str, PinnedArray] = {}
+        self._encoders = {name: self._encoder_lane(name, plan) for name, plan in encoders.items()}
+        self._decoder = self._decoder_lane(decoder)
+        self.description = self._describe()
+
+    def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
+        """Segment one instant; see `core.inference.Engine`.
+
+        The timings are the GPU's. Encoders run beside one another, so that they may add up to
+        more than the whole.
+        """
+        check_request(rasters, present, self._specs)
+        lanes = {}
+        for index, name in enumerate(self._names):
+            self._present.array[index] = name in present
+            if name in present:
+                # The next raster is staged while the GPU works on this one.
+                np.copyto(self._rasters[name].array[0], rasters[name])
+                lanes[f'encoder_{name}'] = self._encoders[name]
+                self._encoders[name].launch()
+        self._decoder.launch(after=list(lanes.values()))
+        self._decoder.stream.synchronize()
+        lanes[FUSE_DECODE] = self._decoder
+        timings_ms = {name: lane.elapsed_ms for name, lane in lanes.items()}
+        label_map, confidence, router_weights = (
+            self._outputs[name].array.copy() for name in _OUTPUTS
+        )
+        return Inference(label_map, confidence, router_weights, timings_ms)
+
+    def features(self, name: str) -> list[np.ndarray]:
+        """What a modality's encoder said last, (1, C, h, w) by level."""
+        index, stream = self._names.index(name), self._decoder.stream
+        levels = []
+        for features in self._features:
+            staging = PinnedArray(features.shape, features.dtype.name)
+            stream.download(features, staging)
+            stream.synchronize()
+            levels.append(staging.array[index : index + 1].copy())
+        return levels
+
+    def _encoder_lane(self, name: str, plan: Plan) -> Lane:
+        spec, index = self._specs[name], self._names.index(name)
+        self._rasters[name] = staging = PinnedArray((1, *spec.shape), spec.dtype)
+        raster = DeviceArray((1, *spec.shape), spec.dtype)
+        plan.bind('raster', raster.address)
+        for level, features in zip(FEATURE_NAMES, self._features, strict=True):
+            slot_bytes = features.nbytes // len(self._names)
+            if slot_bytes % ALIGNMENT:
+                raise InputError(
+                    f'encoder_{name}: expected {level} of a multiple of {ALIGNMENT} bytes, got '
+                    f'{slot_bytes}; TensorRT needs a larger input_hw or another backend'
+                )
+            plan.bind(level, features.address + index * slot_bytes)
+        return Lane(plan, uploads=[(staging, raster)])
+
+    def _decoder_lane(self, plan: Plan) -> Lane:
+        for name, features in zip(FEATURE_NAMES, self._features, strict=True):
+            plan.bind(name, features.address)
+        self._present = PinnedArray((len(self._names),), 'bool')
+        present = DeviceArray((len(self._names),), 'bool')
+        plan.bind('present', present.address)
+        self._outputs, downloads = {}, []
+        for name in _OUTPUTS:
+            output = DeviceArray(*plan.outputs[name])
+            plan.bind(name, output.address)
+            self._outputs[name] = PinnedArray(*plan.outputs[name])
+            downloads.append((output, self._outputs[name]))
+        return Lane(plan, [(self._present, present)], downloads)
+
+    def _describe(self) -> str:
+        lanes = [*self._encoders.values(), self._decoder]
+        graphs = 'CUDA graphs' if all(lane.has_graph for lane in lanes) else 'no CUDA graphs'
+        gpu = describe_gpu()['gpu']
+        return f'TensorRT {tensorrt.__version__} {self.precision} on {gpu}, {graphs}'
