@@ -1,4 +1,4 @@
-"""`mle-sam-training`: prepare data, train, evaluate, export."""
+"""`mle-sam-training`: prepare data, train, evaluate, export; describe and verify networks."""
 
 import argparse
 from dataclasses import replace
@@ -11,35 +11,37 @@ from mle_sam_ros.core.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one sub-command; 2 is the exit code for bad input, 130 for an interruption."""
+    """Run one sub-command.
+
+    Exit codes: 0, 1 where a verification fails, 2 for bad input, 130 for an interruption.
+    """
     options = _parser().parse_args(arguments)
     # Threads that spin while they wait starve each other where the cores are shared: measured
     # six times slower beside one other busy process. Read when torch is loaded.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
-        options.run(options)
+        return options.run(options) or 0
     except InputError as error:
         print(f'mle-sam-training: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('mle-sam-training: interrupted; the same command goes on', file=sys.stderr)
         return 130
-    return 0
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from mle_sam.datasets.simulated import prepare, seed_range
+    from mle_sam.datasets.config import DriveData
+    from mle_sam.datasets.preparation import prepare
     from mle_sam.recipe import read_recipe
 
     recipe = read_recipe(options.recipe)
-    for seeds in (recipe.data.validation_seeds, recipe.data.train_seeds):
-        prepare(
-            recipe.network,
-            seed_range(seeds),
-            recipe.data.moments_per_seed,
-            options.data,
-            options.processes,
+    if not isinstance(recipe.data, DriveData):
+        raise InputError(
+            f'{options.recipe}: expected data of kind drives, got {recipe.data.kind}, which needs '
+            'no preparation; train'
         )
+    root = str(options.data or recipe.data.root)
+    prepare(replace(recipe.data, root=root), recipe.network, options.processes)
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -68,28 +70,30 @@ def _train(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     import torch
 
-    from mle_sam.checkpoint import load_model, read_checkpoint
-    from mle_sam.datasets.simulated import read_shards, seed_range
-    from mle_sam.evaluate import as_table, evaluate
+    from mle_sam.comparison import compare
+    from mle_sam.evaluate import Rules
+    from mle_sam.protocol import PROTOCOLS
+    from mle_sam.report import Report
+    from mle_sam.scores import write_evaluation, write_text
 
     torch.set_num_threads(options.threads)
-    checkpoint = read_checkpoint(options.checkpoint)
-    model = load_model(checkpoint)
-    seeds = checkpoint.recipe.data.validation_seeds
-    shards = read_shards(options.data, seed_range(seeds), model.config.modality_names)
-    scores = evaluate(model, shards, options.every)
-    print(as_table(scores))
+    has_cuda = torch.cuda.is_available()
+    if options.device == 'cuda' and not has_cuda:
+        raise InputError('--device: expected cpu on this machine, got cuda; leave it out')
+    device = torch.device(options.device or ('cuda' if has_cuda else 'cpu'))
+    rules = Rules(PROTOCOLS[options.protocol], options.every, options.seed)
+    evaluation = compare(options.checkpoint, options.data, options.split, rules, device)
+    report = Report(evaluation)
+    print(report.text())
     if options.out:
-        data = f'simulated moments of seeds {seeds[0]} to {seeds[1]}, at network size'
-        report = {'data': data, 'subsets': scores}
-        options.out.write_text(json.dumps(report, indent=2) + '\n')
+        write_evaluation(evaluation, options.out / 'evaluation.json')
+        write_text(report.markdown(), options.out / 'evaluation.md')
 
 
 def _export(options: argparse.Namespace) -> None:
-    import numpy as np
-
+    from mle_sam.accuracy import read_accuracy
     from mle_sam.checkpoint import read_checkpoint
-    from mle_sam.datasets.simulated import read_shards, seed_range
+    from mle_sam.datasets.opening import open_dataset
     from mle_sam.export.bundle import export_bundle
 
     checkpoint = read_checkpoint(options.checkpoint)
@@ -98,22 +102,46 @@ def _export(options: argparse.Namespace) -> None:
             f'{options.checkpoint}: expected a checkpoint of the experts stage, got '
             f'{checkpoint.stage}; train the experts'
         )
-    names = checkpoint.recipe.network.modality_names
-    first = checkpoint.recipe.data.validation_seeds[0]
-    shard = read_shards(options.data, seed_range((first, first)), names)[0]
-    rasters = {name: np.array(shard.rasters[name][0]) for name in names}
-    rasters = {n: r.astype(np.float32) if r.dtype == np.float16 else r for n, r in rasters.items()}
-    accuracy = _read_accuracy(options.accuracy) if options.accuracy else {}
-    print(export_bundle(checkpoint, rasters, accuracy, options.out).directory)
-
-
-def _read_accuracy(path: Path) -> dict[str, object]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    recipe = checkpoint.recipe
+    root = str(options.data or recipe.data.root)
+    dataset = open_dataset(replace(recipe.data, root=root), recipe.network, 'val')
+    samples = (dataset[index] for index in range(len(dataset)))
+    whole = (item for item in samples if len(item.rasters) == len(recipe.network.modalities))
+    golden = next(whole, None)
+    if golden is None:
         raise InputError(
-            f'{path}: expected the JSON that evaluate --out writes, got {error}; evaluate first'
-        ) from error
+            f'{root}: expected a validation sample with all of '
+            f'{", ".join(recipe.network.modality_names)}, got none; give other data'
+        )
+    accuracy = {}
+    if options.accuracy:
+        accuracy = read_accuracy(options.accuracy, options.checkpoint)
+    print(export_bundle(checkpoint, golden.rasters, accuracy, options.out).directory)
+
+
+def _describe(options: argparse.Namespace) -> None:
+    from mle_sam.config import plain_network
+    from mle_sam.describe import describe
+    from mle_sam.recipe import read_recipe
+
+    if options.recipe:
+        network = read_recipe(options.recipe).network
+        if options.input:
+            network = replace(network, input_hw=tuple(options.input))
+    else:
+        input_hw = tuple(options.input or (1024, 1024))
+        network = plain_network(options.size, options.modalities, options.classes, input_hw)
+    print(json.dumps(describe(network), indent=2))
+
+
+def _verify_sam2(options: argparse.Namespace) -> int:
+    from mle_sam.verify import verify
+
+    verification = verify(options.checkpoint, options.size, tuple(options.input))
+    print(verification.report)
+    for level, difference in verification.differences.items():
+        print(f'{level:13}largest absolute difference from SAM 2: {difference}')
+    return 0 if verification.is_exact else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -123,17 +151,14 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, run, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
-        command.add_argument(
-            '--data', type=Path, default=Path('data/simulated'), help='directory of the shards'
-        )
+        command.add_argument('--data', type=Path, help="in the place of the recipe's data.root")
         return command
 
-    prepare = add('prepare', _prepare, 'simulate the moments of a recipe')
+    prepare = add('prepare', _prepare, 'make the drives of a recipe ahead of training')
     prepare.add_argument('--recipe', type=Path, required=True)
     prepare.add_argument('--processes', type=int, default=2)
 
     train = add('train', _train, 'train a recipe; the same command resumes it')
-    train.set_defaults(data=None)  # the recipe's root
     train.add_argument('--recipe', type=Path, required=True)
     train.add_argument('--run-directory', type=Path, required=True)
     train.add_argument('--stage', choices=('trunk', 'experts', 'all'), default='all')
@@ -143,16 +168,51 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--threads', type=int, default=2)
     train.add_argument('--workers', type=int, default=0, help='processes that load samples')
 
-    evaluate = add('evaluate', _evaluate, 'score a checkpoint on the validation seeds')
-    evaluate.add_argument('--checkpoint', type=Path, required=True)
-    evaluate.add_argument('--every', type=int, default=1, help='score each n-th moment only')
-    evaluate.add_argument('--out', type=Path, help='write the scores there as JSON')
+    evaluate = add('evaluate', _evaluate, "score checkpoints, in the shapes of the paper's tables")
+    evaluate.add_argument('--checkpoint', type=Path, nargs='+', required=True)
+    evaluate.add_argument('--split', choices=('val', 'test'), default='val')
+    evaluate.add_argument(
+        '--protocol',
+        choices=('paper', 'vehicle'),
+        default='vehicle',
+        help="at the network's size by the paper's rules, or at full size by ours",
+    )
+    evaluate.add_argument('--every', type=int, default=1, help='score each n-th sample only')
+    evaluate.add_argument('--seed', type=int, default=0, help='of the noise')
+    evaluate.add_argument('--out', type=Path, help='write evaluation.json and .md there')
+    evaluate.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
     evaluate.add_argument('--threads', type=int, default=2)
 
     export = add('export', _export, 'write the bundle that vehicles run')
     export.add_argument('--checkpoint', type=Path, required=True)
-    export.add_argument('--accuracy', type=Path, help='scores from evaluate, for the manifest')
+    export.add_argument('--accuracy', type=Path, help='evaluation.json, for the manifest')
     export.add_argument('--out', type=Path, required=True)
+
+    text = 'print the parameters and the work of a network as JSON'
+    describe = commands.add_parser('describe', help=text, description=text)
+    describe.set_defaults(run=_describe)
+    network = describe.add_mutually_exclusive_group(required=True)
+    network.add_argument('--size', help='nano, tiny, small, base_plus or large')
+    network.add_argument('--recipe', type=Path, help='describe its network')
+    describe.add_argument(
+        '--modalities',
+        nargs='+',
+        default=('camera', 'depth', 'event', 'lidar'),
+        help='with --size',
+    )
+    describe.add_argument('--classes', type=int, default=25, help='with --size')
+    describe.add_argument(
+        '--input', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='1024 1024 with --size'
+    )
+
+    text = 'compare the encoder with that of SAM 2, which must be the same to the last bit'
+    verify = commands.add_parser('verify-sam2', help=text, description=text)
+    verify.set_defaults(run=_verify_sam2)
+    verify.add_argument('--checkpoint', type=Path, required=True)
+    verify.add_argument('--size', required=True, help='tiny, small, base_plus or large')
+    verify.add_argument(
+        '--input', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), default=(1024, 1024)
+    )
     return parser
 
 

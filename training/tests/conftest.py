@@ -70,20 +70,3 @@ def recipe(network) -> Recipe:
     )
     data = DriveData('nowhere', (0, 1), (2, 2), 4)
     return Recipe('toy', 1, network, data, stage, trunk=stage)
-
-
-@pytest.fixture(scope='session')
-def shards(dataset) -> list:
-    """The toy's samples as two shards of simulated moments."""
-    from mle_sam.datasets.simulated import Shard
-
-    return [_shard(Shard, [dataset[i] for i in range(n, n + 4)]) for n in (0, 4)]
-
-
-def _shard(shard_type, samples):
-    rasters = {name: np.stack([s.rasters[name] for s in samples]) for name in samples[0].rasters}
-    rasters['lidar'] = rasters['lidar'].astype(np.float16)
-    labels = np.stack([s.labels for s in samples])
-    return shard_type(
-        rasters, labels, [s.condition for s in samples], [s.failure for s in samples]
-    )

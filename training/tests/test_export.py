@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import product
 
 from mle_sam.checkpoint import Checkpoint
@@ -28,9 +29,8 @@ def trained(network) -> MleSam:
 
 
 @pytest.fixture(scope='module')
-def inputs(shards) -> dict[str, np.ndarray]:
-    rasters = {name: np.array(stack[1]) for name, stack in shards[0].rasters.items()}
-    return {**rasters, 'lidar': rasters['lidar'].astype(np.float32)}
+def inputs(dataset) -> dict[str, np.ndarray]:
+    return dataset[1].rasters
 
 
 @pytest.fixture(scope='module')
@@ -54,6 +54,27 @@ def test_encoder_graph_is_the_encoder(trained, inputs, features):
             maps = EncoderGraph(trained, name).eval()(torch.from_numpy(raster)[None])
             for level, expected in zip(maps, features, strict=True):
                 torch.testing.assert_close(level[0], expected[index], atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'no_memory_embedding': True},
+        {'input_adapters': False, 'lora_width': 'output'},
+        {'lora_rank': 0},
+    ],
+)
+@torch.inference_mode()
+def test_encoder_graph_follows_the_configuration(network, inputs, change):
+    model = MleSam(replace(network, **change)).eval()
+    for name, parameter in model.named_parameters():
+        if '.experts.' in name or name == 'no_mem_embed':
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    for name, raster in inputs.items():
+        image = torch.from_numpy(raster)[None]
+        maps = EncoderGraph(model, name).eval()(image)
+        for level, expected in zip(maps, model.encode(image, name), strict=True):
+            torch.testing.assert_close(level, expected, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize('present', MASKS)

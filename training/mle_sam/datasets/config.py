@@ -1,6 +1,6 @@
 """Which data a run sees: one record per kind of data set, chosen by `kind` in the recipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from mle_sam_ros.core.errors import InputError
@@ -19,28 +19,64 @@ class DriveData:
         moments_per_seed: instants taken from each.
         train_bags: recordings with a label topic.
         validation_bags: likewise.
+        topics: stream to topic of the recordings, where their names do not tell.
+        calibration: YAML file of the rig that made the recordings; without one, they carry
+            CameraInfo and /tf_static themselves.
     """
 
     kind: ClassVar[str] = 'drives'
     root: str
-    train_seeds: tuple[int, int]
-    validation_seeds: tuple[int, int]
-    moments_per_seed: int
+    train_seeds: tuple[int, int] | None = None
+    validation_seeds: tuple[int, int] | None = None
+    moments_per_seed: int = 24
     train_bags: tuple[str, ...] = ()
     validation_bags: tuple[str, ...] = ()
+    topics: dict[str, str] = field(default_factory=dict)
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
-        train, validation = self.train_seeds, self.validation_seeds
-        if train[1] < train[0] or validation[1] < validation[0]:
+        train, validation = self.seeds('train'), self.seeds('val')
+        if self.moments_per_seed < 1:
             raise InputError(
-                f'data: expected seeds as first, last, got {train} and {validation}; '
+                f'data.moments_per_seed: expected at least 1, got {self.moments_per_seed}; '
                 'correct the recipe'
             )
-        if train[0] <= validation[1] and validation[0] <= train[1]:
+        if set(train) & set(validation) or set(self.train_bags) & set(self.validation_bags):
             raise InputError(
-                f'data: expected validation seeds never trained on, got {validation} within '
-                f'{train}; correct the recipe'
+                'data: expected validation seeds and recordings never trained on, got '
+                f'{self.validation_seeds} and {self.validation_bags} beside {self.train_seeds} '
+                f'and {self.train_bags}; correct the recipe'
             )
+
+    def seeds(self, split: Split) -> range:
+        """The seeds of a split.
+
+        Raises:
+            InputError: for the split `test`, which drives do not have, or a last seed before the
+                first.
+        """
+        limits = self.train_seeds if self._is_training(split) else self.validation_seeds
+        first, last = limits or (0, -1)
+        if limits is not None and not 0 <= first <= last:
+            raise InputError(
+                f'data: expected seeds as first, last, from 0 on, got {limits}; correct the recipe'
+            )
+        return range(first, last + 1)
+
+    def bags(self, split: Split) -> tuple[str, ...]:
+        """The recordings of a split.
+
+        Raises:
+            InputError: for the split `test`.
+        """
+        return self.train_bags if self._is_training(split) else self.validation_bags
+
+    def _is_training(self, split: Split) -> bool:
+        if split == 'test':
+            raise InputError(
+                'split: expected train or val, which drives have, got test; choose one of them'
+            )
+        return split == 'train'
 
 
 @dataclass(frozen=True)

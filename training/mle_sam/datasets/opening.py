@@ -10,6 +10,7 @@ from mle_sam.datasets.config import (
     Split,
 )
 from mle_sam.datasets.deliver import Deliver
+from mle_sam.datasets.drives import Drives
 from mle_sam.datasets.mcubes import Mcubes
 from mle_sam.datasets.sample import SegmentationDataset
 
@@ -21,13 +22,7 @@ def open_dataset(data: DataConfig, network: NetworkConfig, split: Split) -> Segm
         InputError: for a wrong root, a missing file or a split that does not exist.
     """
     if isinstance(data, DriveData):
-        from pathlib import Path
-
-        from mle_sam.datasets.shard_samples import ShardSamples
-        from mle_sam.datasets.simulated import read_shards, seed_range
-
-        seeds = seed_range(data.train_seeds if split == 'train' else data.validation_seeds)
-        return ShardSamples(read_shards(Path(data.root), seeds, network.modality_names))
+        return Drives(data, network, split)
     if isinstance(data, DeliverData):
         return Deliver(data, network, split)
     if isinstance(data, McubesData):
