@@ -104,27 +104,6 @@ def load_model(checkpoint: Checkpoint) -> MleSam:
     return model.eval()
 
 
-def start_experts(model: MleSam, trunk: dict[str, torch.Tensor]) -> None:
-    """Start the second stage from the first one's weights.
-
-    New are the experts, the input adapters (which copy the trunk's patch embedding) and the
-    routers, whose inputs are as many as the modalities. All else must be there.
-
-    Raises:
-        InputError: if the weights are not those of such a trunk.
-    """
-    known = {name: value for name, value in trunk.items() if not name.startswith('fusion.')}
-    result = model.load_state_dict(known, strict=False)
-    missing = [name for name in result.missing_keys if not _is_new(name)]
-    if missing or result.unexpected_keys:
-        raise InputError(
-            f'trunk: expected the weights of a {model.config.size} trunk, got '
-            f'{len(missing)} missing and {len(result.unexpected_keys)} unexpected; '
-            'train the trunk with this recipe'
-        )
-    model.image_encoder.copy_patch_embedding()
-
-
 def optimizer_state(
     optimizer: torch.optim.AdamW, named: list[tuple[str, nn.Parameter]]
 ) -> dict[str, torch.Tensor]:
@@ -146,10 +125,6 @@ def restore_optimizer(
     for key, value in state.items():
         name, quantity = key.rsplit('/', 1)
         optimizer.state[parameters[name]][quantity] = value.to(parameters[name].device)
-
-
-def _is_new(name: str) -> bool:
-    return '.experts.' in name or '.input_adapters.' in name or name.startswith('fusion.')
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -23,6 +23,7 @@ class Journal:
 
     def __init__(self, trainer: 'Trainer', directory: Path):
         self._trainer, self._directory = trainer, directory
+        self._lines = directory / f'{trainer.stage}.jsonl'
         self._losses: list[float] = []
         self._miou: float | None = None
 
@@ -40,8 +41,9 @@ class Journal:
             from torch.utils.tensorboard import SummaryWriter
 
             self._write_recipe()
+            self._forget_after(trainer.step)
             board = self._directory / 'tensorboard' / stage
-            self._board = SummaryWriter(board, purge_step=trainer.step)
+            self._board = SummaryWriter(board, purge_step=trainer.step + 1)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,18 +66,30 @@ class Journal:
         self._add('miou', miou)
 
     def write(self) -> None:
-        """After each checkpoint: the step, the mean loss since the last line, mIoU, seconds."""
+        """Before each checkpoint: the step, the mean loss since the last line, mIoU, seconds.
+
+        Before, so that no run that is killed has a checkpoint but not its line; a line without its
+        checkpoint is forgotten when the run goes on.
+        """
         if not self._trainer.workers.is_first:
             return
         line = {'step': self._trainer.step, 'loss': sum(self._losses) / len(self._losses)}
         if self._miou is not None:
             line['miou'] = self._miou
         line['s'] = round(time.monotonic() - self._start, 1)
-        with open(self._directory / f'{self._trainer.stage}.jsonl', 'a') as file:
+        with open(self._lines, 'a') as file:
             print(json.dumps(line), file=file)
         self._losses.clear()
         self._miou = None
         self._board.flush()
+
+    def _forget_after(self, step: int) -> None:
+        """Keep the lines of a step and before; what is cut off was being written at the end."""
+        if not self._lines.exists():
+            return
+        whole = [line for line in self._lines.read_text().splitlines() if line.endswith('}')]
+        kept = [line for line in whole if json.loads(line)['step'] <= step]
+        _replace_text(self._lines, ''.join(f'{line}\n' for line in kept))
 
     def _add(self, name: str, value: float) -> None:
         if self._board:
@@ -83,6 +97,11 @@ class Journal:
 
     def _write_recipe(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        partial = self._directory / 'recipe.partial'
-        partial.write_text(yaml.safe_dump(to_mapping(self._trainer.recipe), sort_keys=False))
-        os.replace(partial, self._directory / 'recipe.yaml')
+        text = yaml.safe_dump(to_mapping(self._trainer.recipe), sort_keys=False)
+        _replace_text(self._directory / 'recipe.yaml', text)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    partial = path.with_suffix('.partial_text')
+    partial.write_text(text)
+    os.replace(partial, path)

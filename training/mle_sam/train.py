@@ -1,8 +1,9 @@
 """Training: one stage of a recipe, resumable at any step."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 import itertools
 from pathlib import Path
+import sys
 
 from mle_sam_ros.core.errors import InputError
 import torch
@@ -14,7 +15,6 @@ from mle_sam.checkpoint import (
     read_checkpoint,
     restore_optimizer,
     save_checkpoint,
-    start_experts,
 )
 from mle_sam.config import Stage
 from mle_sam.datasets.batches import Batch, EndlessItems, load_batches, MicroBatches
@@ -23,6 +23,7 @@ from mle_sam.interruption import Interruption
 from mle_sam.journal import Journal
 from mle_sam.model import MleSam
 from mle_sam.objective import Objective
+from mle_sam.pretrained import load_pretrained
 from mle_sam.recipe import Recipe, StageConfig
 from mle_sam.validate import validate
 from mle_sam.workers import Workers
@@ -175,8 +176,8 @@ def train(
                     _save(trainer, directory / f'{stage}.best.safetensors')
             is_over = workers.agree(interruption.is_requested)
             if _is_due(config.save_every, trainer) or is_over:
-                _save(trainer, path)
                 journal.write()
+                _save(trainer, path)
             if is_over:
                 raise KeyboardInterrupt
     workers.agree(False)  # nobody reads the last checkpoint before it is written
@@ -188,18 +189,8 @@ def _new_model(recipe: Recipe, stage: Stage, directory: Path, is_resumed: bool) 
     model = MleSam(recipe.network_of(stage))
     if stage == 'experts' and not is_resumed:
         source = Path(recipe.pretrained or directory / 'trunk.safetensors')
-        start_experts(model, _finished_trunk(source))
+        print(load_pretrained(model, source), file=sys.stderr)
     return model
-
-
-def _finished_trunk(path: Path) -> dict[str, torch.Tensor]:
-    checkpoint = read_checkpoint(path)
-    if checkpoint.stage != 'trunk' or not checkpoint.is_finished:
-        raise InputError(
-            f'{path}: expected a finished trunk, got step {checkpoint.step} of '
-            f'{checkpoint.num_steps} of stage {checkpoint.stage}; train the trunk first'
-        )
-    return checkpoint.model
 
 
 def _check_batch(config: StageConfig, num_workers: int) -> None:
@@ -220,10 +211,10 @@ def _optimizer(parameters: list[nn.Parameter], config: StageConfig) -> torch.opt
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
-def _grouped(batches: 'Iterator[Batch]', size: int) -> Iterator[list[Batch]]:
+def _grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
     """The micro-batches of one step after the other."""
-    batches = iter(batches)
-    while group := list(itertools.islice(batches, size)):
+    rest = iter(batches)
+    while group := list(itertools.islice(rest, size)):
         yield group
 
 

@@ -7,6 +7,7 @@ threads: they wait for each other once per step, not in every operation.
 
 from contextlib import AbstractContextManager, nullcontext
 import os
+import warnings
 
 import torch
 from torch import distributed, nn
@@ -49,9 +50,12 @@ class Workers:
         """
         if self.count == 1:
             return module
-        return DistributedDataParallel(
-            module, find_unused_parameters=True, broadcast_buffers=False
-        )
+        with warnings.catch_warnings():
+            # The option's successor is missing from the older versions that are supported.
+            warnings.simplefilter('ignore', FutureWarning)
+            return DistributedDataParallel(
+                module, find_unused_parameters=True, broadcast_buffers=False
+            )
 
     def apart(self, joined: nn.Module) -> AbstractContextManager[None]:
         """Within it, gradients add up in each worker and are not averaged yet."""

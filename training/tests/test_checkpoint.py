@@ -1,13 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
-from mle_sam.checkpoint import (
-    load_model,
-    read_checkpoint,
-    save_checkpoint,
-    start_experts,
-)
+from mle_sam.checkpoint import load_model, read_checkpoint, save_checkpoint
 from mle_sam.model import MleSam
 from mle_sam.train import Trainer
+from mle_sam.workers import Workers
 from mle_sam_ros.core.errors import InputError
 import pytest
 import torch
@@ -15,15 +12,20 @@ import torch
 
 @pytest.fixture
 def trainer(recipe) -> Trainer:
-    return Trainer(recipe, 'trunk', None)
+    return Trainer(recipe, 'trunk', MleSam(recipe.network_of('trunk')), 6, Workers('cpu'))
 
 
 def test_comes_back_as_it_was(trainer, tmp_path):
     path = tmp_path / 'run' / 'trunk.safetensors'
-    save_checkpoint(trainer.checkpoint(), path)
+    progress = {'step': 3, 'scaler': {'scale': 8.0, '_growth_tracker': 2}, 'best_miou': 1 / 3}
+    saved = replace(trainer.checkpoint(), **progress)
+    save_checkpoint(saved, path)
     back = read_checkpoint(path)
     assert back.recipe == trainer.recipe
-    assert (back.stage, back.step) == ('trunk', 0)
+    assert (back.stage, back.step, back.num_steps) == ('trunk', 3, 6)
+    assert (back.scaler, back.best_miou) == (saved.scaler, saved.best_miou)
+    assert not back.is_finished
+    assert replace(back, step=6).is_finished
     model = load_model(back)
     for name, value in trainer.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
@@ -52,23 +54,3 @@ def test_damaged_or_missing(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r'trunk\.safetensors: expected a checkpoint'):
         read_checkpoint(path)
-
-
-def test_experts_start_from_the_trunk(recipe, trainer):
-    model = MleSam(recipe.network)
-    trunk = trainer.model.state_dict()
-    start_experts(model, trunk)
-    state = model.state_dict()
-    for name, value in trunk.items():
-        if not name.startswith('fusion.'):
-            assert torch.equal(state[name], value), name
-    for name in recipe.network.modality_names:
-        adapter = state[f'image_encoder.input_adapters.{name}.proj.weight']
-        assert torch.equal(adapter, trunk['image_encoder.trunk.patch_embed.proj.weight'])
-
-
-def test_something_else_is_no_trunk(recipe, trainer):
-    trunk = trainer.model.state_dict()
-    del trunk['image_encoder.neck.convs.0.conv.weight']
-    with pytest.raises(InputError, match='1 missing and 0 unexpected'):
-        start_experts(MleSam(recipe.network), trunk)

@@ -15,16 +15,35 @@ from torch import distributed, nn
 from mle_sam.workers import Workers
 rank = int(os.environ['RANK'])
 distributed.init_process_group('gloo', init_method=sys.argv[1], rank=rank, world_size=2)
-workers = Workers()
-seen, unseen = nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4))
-(seen * (workers.rank + 1)).sum().backward()
-if workers.rank == 1:
-    (unseen * 8).sum().backward()
-workers.average_gradients([seen, unseen])
-assert torch.equal(seen.grad, torch.full((2, 3), 1.5)), seen.grad
-assert torch.equal(unseen.grad, torch.full((4,), 4.0)), unseen.grad
+workers = Workers('cpu')
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen, self.unseen, self.nowhere = (nn.Parameter(torch.ones(3)) for _ in range(3))
+
+    def forward(self, factor, sees_all):
+        loss = (self.seen * factor).sum()
+        return loss + (self.unseen * 8).sum() if sees_all else loss
+
+pair = Pair()
+joined = workers.joined(pair)
+joined(rank + 1, rank == 1).backward()
+assert torch.equal(pair.seen.grad, torch.full((3,), 1.5)), pair.seen.grad
+assert torch.equal(pair.unseen.grad, torch.full((3,), 4.0)), pair.unseen.grad
+assert pair.nowhere.grad is None
+
+pair.zero_grad()
+with workers.apart(joined):
+    joined(10, rank == 1).backward()  # only the first part sees all
+joined(rank + 1, False).backward()
+assert torch.equal(pair.seen.grad, torch.full((3,), 11.5)), pair.seen.grad
+assert torch.equal(pair.unseen.grad, torch.full((3,), 4.0)), pair.unseen.grad
+assert pair.nowhere.grad is None
+
 assert workers.agree(workers.rank == 1)
 assert not workers.agree(False)
+assert torch.equal(workers.sum(torch.tensor([rank, 2])), torch.tensor([1, 4]))
 print('agreed', workers.rank)
 """
 
@@ -47,11 +66,13 @@ def test_two_workers_average_and_agree(tmp_path):
         assert output == f'agreed {rank}\n', errors
 
 
-def test_alone_nothing_is_averaged(monkeypatch):
+def test_alone_nothing_is_shared(monkeypatch):
     monkeypatch.delenv('WORLD_SIZE', raising=False)
-    workers, parameter = Workers(), nn.Parameter(torch.ones(2))
-    workers.average_gradients([parameter])
-    assert parameter.grad is None
+    workers, module = Workers('cpu'), nn.Linear(2, 2)
+    assert workers.joined(module) is module
+    with workers.apart(module):
+        module(torch.ones(1, 2)).sum().backward()
+    assert torch.equal(module.bias.grad, torch.ones(2))
     assert workers.is_first
     assert workers.agree(True)
     assert not workers.agree(False)
