@@ -10,7 +10,8 @@ class Router(nn.Module):
     """Weighs the modalities of one pyramid level: pool, linear, softmax, top-k (Eq. 9).
 
     By default the embeddings of all modalities are concatenated, so that a modality is judged
-    beside the others.
+    beside the others. Where each is judged by its own alone, one layer serves all of them, without
+    a bias: the softmax would not see it.
     """
 
     def __init__(self, config: NetworkConfig, channels: int):
@@ -24,10 +25,11 @@ class Router(nn.Module):
             inputs, outputs = num_modalities * channels, num_modalities
         hidden = config.router_hidden
         self.hidden = nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU()) if hidden else None
-        self.score = nn.Linear(hidden or inputs, outputs)
+        self.score = nn.Linear(hidden or inputs, outputs, bias=not self.judges_own)
         # Start without preference: the weighted features begin as a plain choice of k.
         nn.init.normal_(self.score.weight, std=1e-2)
-        nn.init.zeros_(self.score.bias)
+        if self.score.bias is not None:
+            nn.init.zeros_(self.score.bias)
 
     def forward(self, features_MBCHW: torch.Tensor, present_BM: torch.Tensor) -> torch.Tensor:
         """Weigh the modalities.

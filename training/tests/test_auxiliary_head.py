@@ -1,27 +1,43 @@
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.enlargement import Enlargement
+import pytest
 import torch
-from torch.nn import functional as F
+
+CHANNELS = (4, 8, 16)
 
 
-def plain_form(head: AuxiliaryHead, fused: list[torch.Tensor]) -> torch.Tensor:
-    """As the paper has it: upsample, concatenate, fuse, predict, all at the input's size."""
-    enlarged = [
-        F.interpolate(perceptron(features), scale_factor=scale, mode='bilinear')
-        for perceptron, features, scale in zip(head.perceptrons, fused, (4, 8, 16), strict=True)
+@pytest.fixture
+def head() -> AuxiliaryHead:
+    return AuxiliaryHead(CHANNELS, num_classes=5, width=6, dropout=0.5)
+
+
+def fused() -> list[torch.Tensor]:
+    return [torch.randn(2, c, 32 // s, 64 // s) for c, s in zip(CHANNELS, (4, 8, 16), strict=True)]
+
+
+def test_each_level_keeps_its_size(head):
+    assert [tuple(level.shape) for level in head.eval()(fused())] == [
+        (2, 5, 8, 16),
+        (2, 5, 4, 8),
+        (2, 5, 2, 4),
     ]
-    return head.predict(head.fuse(torch.cat(enlarged, 1)))
 
 
-def test_split_form_equals_the_plain_form():
-    channels, input_hw = (4, 8, 16), (32, 64)
-    head = AuxiliaryHead(channels, num_classes=5, width=6, dropout=0.1).eval()
+def test_the_biases_count_once(head):
+    """Without features there is nothing but the composed bias, in the first level only."""
     torch.nn.init.normal_(head.fuse.bias)
     torch.nn.init.normal_(head.predict.bias)
-    fused = [
-        torch.randn(2, c, 32 // scale, 64 // scale)
-        for c, scale in zip(channels, (4, 8, 16), strict=True)
-    ]
-    torch.testing.assert_close(
-        Enlargement(input_hw)(head(fused)), plain_form(head, fused), atol=1e-5, rtol=1e-5
-    )
+    first, *others = head.eval()([torch.zeros_like(level) for level in fused()])
+    expected = head.predict(head.fuse.bias[None, :, None, None])
+    torch.testing.assert_close(first, expected.expand_as(first))
+    assert all(level.abs().max() == 0 for level in others)
+
+
+def test_training_drops_whole_channels_and_evaluation_none(head):
+    features = fused()
+    assert not torch.equal(head.train()(features)[2], head(features)[2])
+    assert torch.equal(head.eval()(features)[2], head(features)[2])
+
+
+def test_every_layer_learns(head):
+    sum(level.square().sum() for level in head(fused())).backward()
+    assert all(p.grad.abs().max() > 0 for p in head.parameters())

@@ -37,3 +37,20 @@ def test_prompt_tokens_are_a_choice(network):
     without.load_state_dict(model.state_dict())
     masks = model.decode(levels, present).mask_logits_BKHW
     assert not torch.allclose(masks, without.decode(levels, present).mask_logits_BKHW)
+
+
+def test_object_scores_never_mask_the_logits(network, model):
+    """SAM 2 itself puts -1024 where its object score is not positive, which ends all learning."""
+    levels, present = fused(network, 2), torch.ones(2, 3, dtype=torch.bool)
+    expected = model.decode(levels, present).mask_logits_BKHW
+    score = model.sam_mask_decoder.pred_obj_score_head
+    with torch.no_grad():
+        score.layers[-1].bias.fill_(-1e6)
+        score.layers[-1].weight.zero_()
+    masks = model.decode(levels, present).mask_logits_BKHW
+    assert torch.equal(masks, expected)
+    masks.square().sum().backward()
+    decoder = model.sam_mask_decoder
+    for name in ('obj_score_token', 'mask_tokens', 'iou_token'):
+        assert getattr(decoder, name).weight.grad.abs().max() > 0, name
+    assert all(p.grad.abs().max() > 0 for p in decoder.output_upscaling.parameters())

@@ -1,7 +1,8 @@
+from dataclasses import replace
 from itertools import product
 
 from mle_sam.loss import ohem_cross_entropy
-from mle_sam.model import MleSam
+from mle_sam.model import MleSam, Segmentation
 import pytest
 import torch
 
@@ -15,14 +16,36 @@ def random_rasters(network, batch: int) -> dict[str, torch.Tensor]:
 def loss_of(model: MleSam, rasters, present) -> torch.Tensor:
     segmentation = model(rasters, present)
     labels = torch.randint(0, 3, (len(present), *model.config.input_hw))
-    masks = model.enlarge([segmentation.mask_logits_BKHW])
-    auxiliary = model.enlarge(segmentation.auxiliary_logits)
-    return ohem_cross_entropy(masks, labels) + ohem_cross_entropy(auxiliary, labels)
+    loss = ohem_cross_entropy(model.enlarge([segmentation.mask_logits_BKHW]), labels)
+    if segmentation.auxiliary_logits:
+        auxiliary = model.enlarge(segmentation.auxiliary_logits)
+        loss = loss + ohem_cross_entropy(auxiliary, labels)
+    return loss
+
+
+# Keeping one of three modalities, the weighted features alone would teach the kept one's experts.
+VARIANTS = {
+    'as it comes': {},
+    'no auxiliary head': {'auxiliary_head': False},
+    'no router': {'combination': 'average'},
+    'weighted features only': {'combination': 'weighted', 'router_k': 3},
+    'sum': {'combination': 'sum'},
+    'no adapters': {'input_adapters': False},
+    'router that keeps one': {'router_k': 1},
+    'router that keeps one as it is': {'router_k': 1, 'router_renormalise': False},
+    'router by own features': {'router_input': 'own'},
+    'router with a hidden layer': {'router_hidden': 8, 'router_input': 'own'},
+    'no prompt tokens': {'not_a_point_tokens': 0},
+    'memory embedding': {'no_memory_embedding': True},
+    'wide updates': {'lora_width': 'output'},
+    'no experts': {'lora_rank': 0},
+}
 
 
 @pytest.mark.parametrize('stage', ['trunk', 'experts'])
-def test_gradients_reach_all_that_learns_and_nothing_else(recipe, stage):
-    network = recipe.network_of(stage)
+@pytest.mark.parametrize('change', VARIANTS.values(), ids=VARIANTS)
+def test_gradients_reach_all_that_learns_and_nothing_else(recipe, stage, change):
+    network = replace(recipe, network=replace(recipe.network, **change)).network_of(stage)
     model = MleSam(network).train()
     model.set_trainable(stage)
     with torch.no_grad():  # at the factors' zero start the other factor has no gradient
@@ -34,6 +57,18 @@ def test_gradients_reach_all_that_learns_and_nothing_else(recipe, stage):
     for name, parameter in model.named_parameters():
         learns = parameter.grad is not None and parameter.grad.abs().max() > 0
         assert learns == parameter.requires_grad, name
+
+
+@pytest.mark.parametrize('change', VARIANTS.values(), ids=VARIANTS)
+def test_what_never_learns_has_no_gradient_even_where_it_is_not_frozen(network, change):
+    model = MleSam(replace(network, **change)).train().requires_grad_()
+    present = torch.ones(2, 3, dtype=torch.bool)
+    loss_of(model, random_rasters(network, 2), present).backward()
+    named = dict(model.named_parameters())
+    assert model.without_gradient() <= named.keys()
+    for name in model.without_gradient():
+        gradient = named[name].grad
+        assert gradient is None or gradient.abs().max() < 1e-6, name
 
 
 def test_experts_stage_leaves_sam2_as_it_is(network):
@@ -84,3 +119,23 @@ def test_absent_rasters_do_not_matter(network, model):
     for column, name in enumerate(network.modality_names):
         rasters[name][~present[:, column]] = torch.nan
     assert torch.equal(model.logits(model(rasters, present)), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+@torch.inference_mode()
+def test_half_precision_for_every_subset(network, model, dtype):
+    """A modality that no item has is blank in float32 beside features in half precision."""
+    rasters, present = random_rasters(network, len(MASKS)), torch.tensor(MASKS)
+    for chosen in (present, present[:1]):
+        some = {name: raster[: len(chosen)] for name, raster in rasters.items()}
+        expected = model.logits(model(some, chosen))
+        with torch.autocast('cpu', dtype):
+            segmentation = model(some, chosen)
+        got = model.logits(Segmentation(*_in_float32(segmentation)))
+        assert segmentation.mask_logits_BKHW.dtype == dtype
+        assert (got - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def _in_float32(segmentation: Segmentation) -> tuple:
+    masks, auxiliary, weights = segmentation
+    return masks.float(), [level.float() for level in auxiliary], weights.float()
