@@ -209,7 +209,9 @@ def fuse_decode_graph(model: TinyModel) -> onnx.ModelProto:
             coordinate_transformation_mode='asymmetric', nearest_mode='floor',
         ),
         helper.make_node('ArgMax', ['logits'], ['argmax'], axis=1, keepdims=0),
-        helper.make_node('Cast', ['argmax'], ['label_1HW'], to=TensorProto.UINT8),
+        # By way of float32: TensorRT has no cast from integers to uint8.
+        helper.make_node('Cast', ['argmax'], ['argmax_float'], to=TensorProto.FLOAT),
+        helper.make_node('Cast', ['argmax_float'], ['label_1HW'], to=TensorProto.UINT8),
         helper.make_node('Squeeze', ['label_1HW', 'first_axis'], ['label_map']),
         helper.make_node('Softmax', ['logits'], ['probability'], axis=1),
         helper.make_node('ReduceMax', ['probability', 'two_axes'], ['top'], keepdims=0),
