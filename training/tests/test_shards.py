@@ -124,9 +124,7 @@ def test_what_an_interrupted_run_left_is_no_shard(shard, samples, network):
 
 
 def test_a_changed_encoding_is_refused(shard, network):
-    with pytest.raises(
-        InputError, match=r'seed_00003: expected event .*window_ns=1, .*, got .*30'
-    ):
+    with pytest.raises(InputError, match=r'_00003: expected event .*window_ns=1, .*, got .*30'):
         missing_modalities(shard, with_window(network, 1))
     assert missing_modalities(shard, only(with_window(network, 1), 'camera')) == ()
 

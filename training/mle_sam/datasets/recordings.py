@@ -93,7 +93,7 @@ def recorded_samples(bag: Path, data: DriveData, network: NetworkConfig) -> Iter
                 yield Sample(dict(prediction.rasters), small, condition, failure, source)
         if drive.faults:
             warnings.warn(
-                f'{bag}: {drive.faults.total()} messages could not be used, most of them because: '
+                f'{bag}: messages that could not be used: {drive.faults.total()}, mostly: '
                 f'{drive.faults.most_common(1)[0][0]}',
                 stacklevel=2,
             )
