@@ -1,0 +1,167 @@
+"""Compiling a bundle with torch's ahead-of-time compiler, for the GPU here or the processor.
+
+A bundle that can be compiled so carries programs, as `torch.export` writes them, beside its ONNX
+graphs: `mle-sam-training export --programs`. See `build.Builder` for what this module offers.
+
+Loading a program or a package may run code that it holds. Both happen only after their hashes were
+compared, which proves that they are what was exported and built, not that who did so is honest: as
+with any program, take bundles only from those you trust.
+"""
+
+from collections.abc import Iterator
+import json
+from pathlib import Path
+import platform
+from typing import Any
+
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.runtime.build import BuildOptions, Progress
+from mle_sam_ros.runtime.bundle import Bundle, encoder_name, fuse_decode_name, Precision
+from mle_sam_ros.runtime.contract import FEATURE_NAMES
+from mle_sam_ros.runtime.torch_device import best_device
+from mle_sam_ros.runtime.torch_engine import (
+    encoder_graph,
+    FUSE_DECODE,
+    package_name,
+    SIGNATURES_NAME,
+    TorchEngine,
+)
+import torch
+from torch._inductor.utils import fresh_cache
+from torch.export.passes import move_to_device_pass
+
+ANSWERS = ('label_map', 'confidence', 'router_weights')
+
+
+def encoder_program_name(modality: str, precision: Precision = 'fp32') -> str:
+    """File name of the program of a modality's encoder."""
+    return _beside(encoder_name(modality, precision))
+
+
+def fuse_decode_program_name(precision: Precision = 'fp32') -> str:
+    """File name of the program behind the encoders."""
+    return _beside(fuse_decode_name(precision))
+
+
+def sources(bundle: Bundle, precision: Precision) -> list[str]:
+    """Names of the bundle's programs; see `build.Builder`."""
+    return [name for _, name, _ in _graphs(bundle, precision)]
+
+
+def environment(options: BuildOptions) -> dict[str, str]:
+    """What compiled code depends on; see `build.Builder`.
+
+    Raises:
+        InputError: for options of TensorRT alone.
+    """
+    for name in ('refittable', 'version_compatible', 'workspace_bytes'):
+        if value := getattr(options, name):
+            raise InputError(
+                f'{name}: expected none for torch, got {value}; leave it out or build for tensorrt'
+            )
+    facts = {'torch': torch.__version__, 'device': best_device().name}
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        return {
+            **facts,
+            'compute_capability': f'{major}.{minor}',
+            'cuda': str(torch.version.cuda),
+            'driver': str(torch._C._cuda_getDriverVersion()),  # type: ignore[attr-defined]
+        }
+    capability = torch.backends.cpu.get_cpu_capability()
+    return {**facts, 'machine': platform.machine(), 'instructions': capability}
+
+
+def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress) -> dict[str, Any]:
+    """Compile the programs of a bundle; see `build.Builder`.
+
+    What the compiler leaves beside its packages is shared by the graphs of one build, most of
+    which ask for the same kernels, and removed with it.
+    """
+    graphs = _graphs(bundle, _precision(options))
+    notes: dict[str, Any] = {}
+    with fresh_cache():
+        for index, (graph, name, outputs) in enumerate(graphs):
+            progress(graph, index / len(graphs))
+            program = _load(bundle.path(name))
+            package = package_name(graph)
+            notes[package] = _signature(program, outputs)
+            _compile(program, bundle.path(name), room / package, options)
+    (room / SIGNATURES_NAME).write_text(json.dumps(notes, indent=2) + '\n', encoding='utf-8')
+    progress('compiled', 1.0)
+    return notes
+
+
+def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TorchEngine:
+    """Load what `build` wrote; see `build.Builder`."""
+    return TorchEngine(bundle, directory, _precision(options))
+
+
+def _graphs(bundle: Bundle, precision: Precision) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Of every graph its name, the file of its program, and what its outputs are called."""
+    encoders = [
+        (encoder_graph(name), encoder_program_name(name, precision), FEATURE_NAMES)
+        for name in bundle.manifest.modality_names
+    ]
+    return [*encoders, (FUSE_DECODE, fuse_decode_program_name(precision), ANSWERS)]
+
+
+def _compile(
+    program: torch.export.ExportedProgram, source: Path, package: Path, options: BuildOptions
+) -> None:
+    device, level = best_device().torch_device, options.optimization_level
+    # Without a GPU there is nothing to try out: one kernel does for each product.
+    is_patient = device.type == 'cuda' and (level is None or level >= 3)
+    try:
+        torch._inductor.aoti_compile_and_package(
+            move_to_device_pass(program, device),
+            package_path=str(package),
+            inductor_configs={'max_autotune': is_patient},
+        )
+    except Exception as error:  # compilers of three kinds are at work here
+        raise InputError(
+            f'{source}: expected a program that torch {torch.__version__} can compile, got '
+            f'{" ".join(str(error).split())[:200]!r}; it needs a C++ compiler, and on a GPU '
+            'triton; or export the bundle again with this release'
+        ) from error
+
+
+def _load(path: Path) -> torch.export.ExportedProgram:
+    try:
+        return torch.export.load(path)
+    except Exception as error:  # whatever a broken archive makes the reader raise
+        raise InputError(
+            f'{path}: expected a program that torch {torch.__version__} can load, got '
+            f'{" ".join(str(error).split())[:100]!r}; export the bundle again with this release'
+        ) from None
+
+
+def _signature(
+    program: torch.export.ExportedProgram, outputs: tuple[str, ...]
+) -> dict[str, dict[str, list[object]]]:
+    """Shape and dtype by name of what goes in and comes out."""
+    nodes = {node.name: node.meta.get('val') for node in program.graph.nodes}
+    names_in, names_out = (
+        [str(name) for name in names]
+        for names in (program.graph_signature.user_inputs, program.graph_signature.user_outputs)
+    )
+
+    def of(names: Iterator[tuple[str, str]]) -> dict[str, list[object]]:
+        return {
+            name: [list(nodes[node].shape), str(nodes[node].dtype).removeprefix('torch.')]
+            for name, node in names
+        }
+
+    return {
+        'inputs': of(zip(names_in, names_in, strict=True)),
+        'outputs': of(zip(outputs, names_out, strict=False)),
+    }
+
+
+def _precision(options: BuildOptions) -> Precision:
+    assert options.precision is not None, 'build_key has set it'
+    return options.precision
+
+
+def _beside(onnx_name: str) -> str:
+    return Path(onnx_name).with_suffix('.pt2').name

@@ -1,0 +1,288 @@
+"""The torch backend: compiled here, proven, and captured in the right order."""
+
+from collections.abc import Callable
+import io
+from itertools import combinations
+import json
+from pathlib import Path
+import shutil
+
+from bundles import (
+    golden_arrays,
+    manifest_mapping,
+    MEAN,
+    MODALITIES,
+    npz_bytes,
+    RASTER_DTYPES,
+    STD,
+    STRIDES,
+    TinyModel,
+    write_tiny_bundle,
+)
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.runtime.build import build_engine, build_key, BuildOptions
+from mle_sam_ros.runtime.bundle import Bundle, write_bundle
+from mle_sam_ros.runtime.engine import open_engine
+from mle_sam_ros.runtime.engine_cache import CachedEngine
+from mle_sam_ros.runtime.gate import prove
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch', reason='torch is not installed')
+
+from mle_sam_ros.runtime import torch_build  # noqa: E402
+from mle_sam_ros.runtime.torch_device import HostDevice  # noqa: E402
+from mle_sam_ros.runtime.torch_engine import SIGNATURES_NAME, TorchEngine  # noqa: E402
+
+HW = (64, 128)
+MODEL = TinyModel(HW)
+pytestmark = pytest.mark.slow  # the one build
+SUBSETS = [s for n in (1, 2, 3) for s in combinations(MODALITIES, n)]
+FP32 = BuildOptions(precision='fp32')
+
+
+class TinyEncoder(torch.nn.Module):
+    """`TinyModel.features` of one modality."""
+
+    def __init__(self, name: str):
+        super().__init__()
+        self.register_buffer('mean', torch.tensor(MEAN[name]))
+        self.register_buffer('std', torch.tensor(STD[name]))
+        for level in range(3):
+            pattern = torch.from_numpy(MODEL.patterns[name, level])
+            self.register_buffer(f'pattern_{level}', pattern)
+
+    def forward(self, raster):
+        image = ((raster.float() - self.mean) / self.std).permute(0, 3, 1, 2)
+        pooled = [torch.nn.functional.avg_pool2d(image, stride) for stride in STRIDES]
+        patterns = (self.pattern_0, self.pattern_1, self.pattern_2)
+        return tuple(a + b for a, b in zip(pooled, patterns, strict=True))
+
+
+class TinyFuseDecode(torch.nn.Module):
+    """The rest of `TinyModel.infer`."""
+
+    def __init__(self, model: TinyModel = MODEL):
+        super().__init__()
+        self.register_buffer('class_weights', torch.from_numpy(model.class_weights))
+
+    def forward(self, features_0, features_1, features_2, present):
+        levels = [
+            torch.where(present[:, None, None, None], features, 0.0)
+            for features in (features_0, features_1, features_2)
+        ]
+        scores = torch.stack([level.mean((1, 2, 3)) for level in levels])
+        weights = scores.masked_fill(~present, -torch.inf).softmax(1)
+        fused = levels[0].sum(0) / present.sum()
+        coarse = torch.tensordot(self.class_weights, fused, 1)
+        logits = coarse.repeat_interleave(4, 1).repeat_interleave(4, 2)
+        confidence, label_map = logits.softmax(0).max(0)
+        return label_map.byte(), (confidence * 255).round().byte(), weights
+
+
+def program(module: torch.nn.Module, *inputs: torch.Tensor) -> bytes:
+    archive = io.BytesIO()
+    torch.export.save(torch.export.export(module, inputs), archive)
+    return archive.getvalue()
+
+
+def encoder_program(name: str) -> bytes:
+    raster = torch.from_numpy(np.zeros((1, *HW, 3), RASTER_DTYPES[name]))
+    return program(TinyEncoder(name), raster)
+
+
+def decoder_program(module: torch.nn.Module) -> bytes:
+    features = [torch.zeros(3, 3, HW[0] // s, HW[1] // s) for s in STRIDES]
+    return program(module, *features, torch.ones(3, dtype=torch.bool))
+
+
+def with_files(bundle: Bundle, directory: Path, **changes: bytes) -> Bundle:
+    """A copy of a bundle with other files; `__` stands for a dot."""
+    files: dict[str, bytes | Path] = {name: bundle.path(name) for name in bundle.manifest.files}
+    files |= {name.replace('__', '.'): content for name, content in changes.items()}
+    return write_bundle(directory, files, manifest_mapping(HW))
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory) -> Bundle:
+    directory = tmp_path_factory.mktemp('bundle')
+    plain = write_tiny_bundle(directory / 'plain', HW)
+    programs = {f'encoder_{name}__pt2': encoder_program(name) for name in MODALITIES}
+    programs['fuse_decode__pt2'] = decoder_program(TinyFuseDecode())
+    return with_files(plain, directory / 'tiny', **programs)
+
+
+@pytest.fixture(scope='module')
+def steps() -> list[tuple[str, float]]:
+    return []
+
+
+@pytest.fixture(scope='module')
+def built(bundle, steps, tmp_path_factory) -> CachedEngine:
+    """Compiling takes seconds: once for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path_factory.mktemp('cache')))
+        return build_engine(bundle, 'torch', FP32, lambda *step: steps.append(step))
+
+
+@pytest.fixture
+def cache(built, monkeypatch) -> Path:
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(built.directory.parent))
+    return built.directory.parent
+
+
+@pytest.fixture(scope='module')
+def engine(bundle, built) -> TorchEngine:
+    return TorchEngine(bundle, built.directory)
+
+
+@pytest.mark.parametrize('present', SUBSETS)
+def test_answers_as_the_numpy_twin(engine, present):
+    rasters = MODEL.rasters(1)
+    only_present = {name: rasters[name] for name in present}
+    got = engine.infer(only_present, frozenset(present))
+    expected = MODEL.infer(rasters, frozenset(present))
+    assert (got.label_map.dtype, got.confidence.dtype) == (np.uint8, np.uint8)
+    assert (got.label_map == expected.label_map).mean() > 0.999
+    assert np.abs(got.confidence.astype(int) - expected.confidence).max() <= 1
+    np.testing.assert_allclose(got.router_weights, expected.router_weights, atol=1e-5)
+    parts = [f'encoder_{name}' for name in MODALITIES if name in present]
+    assert list(got.timings_ms) == [*parts, 'fuse_decode']
+
+
+def test_build_tells_where_it_is_and_what_it_wrote(built, steps):
+    compiled = [stage for stage, _ in steps][:5]
+    assert compiled == [*(f'encoder_{name}' for name in MODALITIES), 'fuse_decode', 'compiled']
+    shares = [share for _, share in steps]
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    assert built.record.key.environment['torch'] == torch.__version__
+    assert set(built.record.files) == {*built.record.graphs, SIGNATURES_NAME}
+    camera = built.record.graphs['encoder_camera.compiled.pt2']
+    assert camera['inputs'] == {'raster': [[1, *HW, 3], 'uint8']}
+
+
+def test_the_proven_engine_is_the_one_that_opens(bundle, cache):
+    engine = open_engine(bundle, 'torch')
+    assert isinstance(engine, TorchEngine)
+    assert engine.description == f'torch {torch.__version__} fp32, {HostDevice.name}'
+
+
+def test_features_are_those_of_the_encoder(engine):
+    rasters = MODEL.rasters(7)
+    engine.infer(rasters, frozenset({'lidar'}))
+    expected = MODEL.features('lidar', rasters['lidar'])
+    for got, wanted in zip(engine.features('lidar'), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+def test_earlier_instants_leave_no_trace_and_results_own_their_memory(engine):
+    rasters = MODEL.rasters(3)
+    alone = engine.infer(rasters, frozenset({'camera'}))
+    kept = alone.label_map.copy()
+    poison = {**MODEL.rasters(4), 'lidar': np.full((*HW, 3), np.nan, np.float32)}
+    engine.infer(poison, frozenset(MODALITIES))
+    again = engine.infer(rasters, frozenset({'camera'}))
+    np.testing.assert_array_equal(alone.label_map, kept)
+    np.testing.assert_array_equal(again.label_map, kept)
+    np.testing.assert_array_equal(again.router_weights, alone.router_weights)
+
+
+def test_rasters_may_be_read_only_and_strided(engine):
+    rasters = MODEL.rasters(6)
+    expected = engine.infer(rasters, frozenset({'camera'})).label_map
+    strided = np.zeros((*HW, 4), np.uint8)
+    strided[:, :, :3] = rasters['camera']
+    strided.setflags(write=False)
+    got = engine.infer({'camera': strided[:, :, :3]}, frozenset({'camera'})).label_map
+    np.testing.assert_array_equal(got, expected)
+
+
+class GraphDevice(HostDevice):
+    """The processor with some manners of a GPU: staging memory of its own, and captured graphs."""
+
+    def __init__(self):
+        self.num_captured = 0
+        self.launched: list[int] = []
+        self.finished = 0
+
+    def staging(self, tensor):
+        return torch.full_like(tensor, 7 if tensor.dtype != torch.bool else True)
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+        run()
+        index, self.num_captured = self.num_captured, self.num_captured + 1
+
+        def replay() -> None:
+            self.launched.append(index)
+            run()
+
+        return replay
+
+    def finish(self):
+        self.finished += 1
+
+
+def test_absent_modalities_are_neither_copied_nor_launched(bundle, built):
+    device = GraphDevice()
+    engine = TorchEngine(bundle, built.directory, device=device)
+    assert device.num_captured == 4
+    rasters = MODEL.rasters(2)
+    expected = MODEL.infer(rasters, frozenset({'event', 'lidar'}))
+    got = engine.infer(
+        {'event': rasters['event'], 'lidar': rasters['lidar']}, frozenset({'event', 'lidar'})
+    )
+    assert device.launched == [1, 2, 3]
+    assert device.finished == 1
+    assert (got.label_map == expected.label_map).mean() > 0.999
+    np.testing.assert_allclose(got.router_weights, expected.router_weights, atol=1e-5)
+
+
+def test_an_engine_that_answers_otherwise_is_refused(bundle, built, tmp_path):
+    arrays = golden_arrays(MODEL)
+    arrays['router_weights/event'] = np.full((3, 3), 0.5, np.float32)
+    wrong = with_files(bundle, tmp_path / 'wrong', golden__npz=npz_bytes(arrays))
+    with pytest.raises(InputError, match=r'torch.*fp32.*for event agreement 1.*router 0\.5'):
+        prove(TorchEngine(wrong, built.directory), wrong)
+
+
+def test_a_program_that_cannot_be_read(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
+    broken = with_files(bundle, tmp_path / 'broken', encoder_camera__pt2=b'PK')
+    with pytest.raises(InputError, match=r'encoder_camera\.pt2: expected a program that torch'):
+        build_engine(broken, 'torch', FP32)
+
+
+def test_a_bundle_without_programs_names_the_first(tmp_path):
+    plain = write_tiny_bundle(tmp_path / 'plain', HW)
+    with pytest.raises(InputError, match=r'expected encoder_camera\.pt2 for a fp32 engine of t'):
+        build_key(plain, 'torch', FP32)
+
+
+def test_fp16_programs_are_others():
+    assert torch_build.encoder_program_name('camera', 'fp16') == 'encoder_camera.fp16.pt2'
+    assert torch_build.fuse_decode_program_name() == 'fuse_decode.pt2'
+
+
+def test_options_of_tensorrt_are_refused(bundle):
+    with pytest.raises(InputError, match=r'refittable: expected none for torch, got True'):
+        build_key(bundle, 'torch', BuildOptions('fp32', refittable=True))
+
+
+@pytest.mark.parametrize('damage', ['package', 'signatures', 'shape'])
+def test_damaged_builds_are_refused(bundle, built, tmp_path, damage):
+    copy = tmp_path / 'copy'
+    shutil.copytree(built.directory, copy)
+    if damage == 'package':
+        (copy / 'encoder_event.compiled.pt2').write_bytes(b'PK')
+        message = r'encoder_event\.compiled\.pt2: expected a package that torch'
+    elif damage == 'signatures':
+        (copy / SIGNATURES_NAME).write_text('{')
+        message = r'signatures\.json: expected the signatures'
+    else:
+        signatures = json.loads((copy / SIGNATURES_NAME).read_text())
+        signatures['encoder_lidar.compiled.pt2']['inputs']['raster'][0][1] = 32
+        (copy / SIGNATURES_NAME).write_text(json.dumps(signatures))
+        message = r'encoder_lidar: inputs: expected raster 1x64x128x3 float32, got raster 1x32x'
+    with pytest.raises(InputError, match=message):
+        TorchEngine(bundle, copy)

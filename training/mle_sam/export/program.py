@@ -1,0 +1,59 @@
+"""The graphs of a bundle as programs that torch compiles on the machine that runs them."""
+
+import io
+
+from mle_sam_ros.runtime.bundle import Precision
+from mle_sam_ros.runtime.torch_build import encoder_program_name, fuse_decode_program_name
+import numpy as np
+import torch
+from torch import nn
+
+from mle_sam.export.variants import cast, FuseDecode, StackedEncoder
+from mle_sam.model import MleSam
+
+DTYPES: dict[Precision, torch.dtype] = {'fp32': torch.float32, 'fp16': torch.float16}
+
+
+def export_programs(
+    model: MleSam, rasters: dict[str, np.ndarray], precision: Precision
+) -> dict[str, bytes]:
+    """Export a network in one precision.
+
+    Args:
+        model: the network, on the CPU.
+        rasters: one (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
+        precision: of the features and of the arithmetic; see `variants.cast`.
+
+    Returns:
+        What `torch.export.save` writes, by the name of the file in a bundle.
+    """
+    dtype, programs, encoded = DTYPES[precision], {}, []
+    for name in model.config.modality_names:
+        encoder = OneEncoder(cast(StackedEncoder(model, [name]), dtype)).eval()
+        raster = torch.from_numpy(rasters[name])[None]
+        programs[encoder_program_name(name, precision)] = _exported(encoder, (raster,))
+        encoded.append(encoder(raster))
+    features = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
+    present = torch.ones(len(rasters), dtype=torch.bool)
+    decoder = cast(FuseDecode(model).eval(), dtype)
+    programs[fuse_decode_program_name(precision)] = _exported(decoder, (*features, present))
+    return programs
+
+
+class OneEncoder(nn.Module):
+    """A stacked encoder of one modality, whose input has the name that bundles give it."""
+
+    def __init__(self, encoder: StackedEncoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, raster: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode a (1, H, W, 3) raster."""
+        return self.encoder(raster)
+
+
+@torch.no_grad()
+def _exported(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bytes:
+    archive = io.BytesIO()
+    torch.export.save(torch.export.export(module, inputs), archive)
+    return archive.getvalue()
