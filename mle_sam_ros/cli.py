@@ -1,7 +1,7 @@
 """`mle-sam`: everything but training from the command line."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 import signal
 import sys
@@ -39,6 +39,8 @@ def _refuse(message: str) -> int:
     print(f'mle-sam: {message}', file=sys.stderr)
     return 2
 
+
+_BACKENDS = ('onnx', 'openvino', 'tensorrt', 'torch')
 
 # Rooms are imported where they are used: a vehicle needs no simulator, a laptop no ROS.
 
@@ -100,7 +102,37 @@ def _play(options: argparse.Namespace) -> None:
 def _check_bundle(options: argparse.Namespace) -> None:
     from mle_sam_ros.runtime.check import check_bundle
 
-    for line in check_bundle(options.bundle, options.backend, options.threads):
+    _print(check_bundle(options.bundle, options.backend, options.threads))
+
+
+def _build_engine(options: argparse.Namespace) -> None:
+    from mle_sam_ros.runtime.build import BuildOptions
+    from mle_sam_ros.runtime.build_report import build_and_report
+    from mle_sam_ros.runtime.built_engines import list_engines, prune_engines
+
+    if options.list or options.prune:
+        if options.prune:
+            _print(prune_engines(options.all))
+        if options.list:
+            _print(list_engines())
+        return
+    if not (options.bundle and options.backend):
+        raise InputError(
+            'build-engine: expected BUNDLE and --backend, or --list or --prune, got neither; '
+            'see mle-sam build-engine --help'
+        )
+    build_options = BuildOptions(
+        options.precision,
+        options.optimization_level,
+        None if options.workspace_mib is None else options.workspace_mib << 20,
+        options.refittable,
+        options.version_compatible,
+    )
+    _print(build_and_report(options.bundle, options.backend, build_options))
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
         print(line)
 
 
@@ -196,6 +228,28 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument('bundle', type=Path, help='directory of the model')
     _add_engine_options(check)
 
+    build = command(
+        'build-engine', _build_engine, 'compile a model for this machine, and prove it'
+    )
+    build.add_argument('bundle', type=Path, nargs='?', help='directory of the model')
+    build.add_argument(
+        '--backend', choices=_BACKENDS, help='what shall run it; only some need building'
+    )
+    build.add_argument(
+        '--precision', choices=('fp32', 'fp16'), help='else fp16 where the bundle has it'
+    )
+    build.add_argument(
+        '--optimization-level', type=int, metavar='0…5', help='more finds faster kernels, later'
+    )
+    build.add_argument('--workspace-mib', type=int, help='GPU memory for a kernel; else all')
+    build.add_argument('--refittable', action='store_true', help='weights can be replaced')
+    build.add_argument(
+        '--version-compatible', action='store_true', help='for later TensorRT as well, slower'
+    )
+    build.add_argument('--list', action='store_true', help='show what was built')
+    build.add_argument('--prune', action='store_true', help='remove what nothing here can use')
+    build.add_argument('--all', action='store_true', help='with --prune: remove everything')
+
     calibration = command('calibration', _calibration, "write a bag's calibration as YAML")
     calibration.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
     calibration.add_argument('--out', type=Path, required=True, help='YAML file to write')
@@ -205,7 +259,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backend',
-        choices=('auto', 'onnx', 'openvino'),
+        choices=('auto', *_BACKENDS),
         default='auto',
         help='what runs the model',
     )

@@ -110,6 +110,38 @@ def test_a_good_bundle_is_described(capsys, bundle):
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
+        ([], ['BUNDLE and --backend', '--help']),
+        (['none', '--backend', 'onnx'], ['none: expected a bundle directory']),
+        (['BUNDLE', '--backend', 'onnx', '--refittable'], ['onnx: expected no options']),
+        (['BUNDLE', '--backend', 'tensorrt', '--optimization-level', '9'], ['0 to 5, got 9']),
+    ],
+)
+def test_build_engine(capsys, tmp_path, monkeypatch, bundle, arguments, words):
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
+    refuse(capsys, ['build-engine', *(bundle if a == 'BUNDLE' else a for a in arguments)], *words)
+    assert not (tmp_path / 'cache').exists()
+
+
+def test_an_engine_that_needs_no_building_is_proven_and_measured(capsys, monkeypatch, bundle):
+    monkeypatch.setattr('mle_sam_ros.runtime.latency._NUM_CALLS', (2, 2))
+    assert main(['build-engine', str(bundle), '--backend', 'onnx']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith('engine: tiny fp32 on ONNX Runtime')
+    assert lines[0].endswith('nothing needs building')
+    assert len([line for line in lines if line.startswith('golden ')]) == 7 + 1
+    assert lines[-1].startswith('latency: p50 ')
+
+
+def test_backends_are_those_of_the_runtime():
+    from mle_sam_ros import cli
+    from mle_sam_ros.runtime import build, engine
+
+    assert (*engine.BACKENDS, *build.COMPILED_BACKENDS) == cli._BACKENDS
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
         (['--condition', 'snow'], ['day, dusk', 'snow']),
         (['--failure', 'flat_tyre'], ['motion_blur', 'flat_tyre']),
         (['--outage', 'radar:1:2'], ['lidar', 'radar']),

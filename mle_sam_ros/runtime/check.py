@@ -48,4 +48,8 @@ def describe_proof(proof: Proof) -> Iterator[str]:
             f'confidence within {subset.confidence_error:g} of 255, '
             f'router within {subset.router_error:.1e}'
         )
-    yield f'golden altogether: mIoU drop {proof.miou_drop:.3f} points'
+    cosines = ''.join(f', {name} {cosine:.6f}' for name, cosine in proof.cosines.items())
+    yield (
+        f'golden altogether: mIoU drop {proof.miou_drop:.3f} points'
+        f'{cosines and f"; cosine of features{cosines[1:]}"}'
+    )

@@ -186,7 +186,7 @@ def test_the_fake_offers_nothing_that_the_real_one_does_not(described, version):
 
 @pytest.mark.parametrize('fake_version', ['10.13.3.9', '11.4.0.106'])
 def test_the_adapter_can_touch_nothing_but_what_is_checked(fake_version, tables):
-    """It runs on the fake, which has those names alone, and a few that only the fake itself uses."""
+    """It runs on the fake, which has those names alone, and a few for itself."""
     relied_on, guarded, _ = tables
     own = {
         'DataType.INT64', 'ILogger.WARNING', 'ProfilingVerbosity.LAYER_NAMES_ONLY',
