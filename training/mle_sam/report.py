@@ -249,7 +249,7 @@ class Report:
         counts = "not at all ('present')"
         if protocol.counts_absent:
             counts = f"0 in 'all {len(evaluation.classes)}' and not at all in 'present'"
-        every = f', each {evaluation.every}th of the split' if evaluation.every > 1 else ''
+        every = f', 1 in {evaluation.every} of the split' if evaluation.every > 1 else ''
         return (
             f'Data: {published.name if published else evaluation.data.kind}, split '
             f'{evaluation.split}, {evaluation.samples} samples{every}; input {height} x {width}; '
