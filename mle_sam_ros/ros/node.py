@@ -14,6 +14,7 @@ from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.warm_up import warm_up
+from mle_sam_ros.ros.building import BuildReporter
 from mle_sam_ros.ros.diagnostics import (
     diagnostic_array,
     ERROR,
@@ -31,8 +32,11 @@ from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.outputs import Outputs
 from mle_sam_ros.ros.parameters import declare_parameters
 from mle_sam_ros.ros.worker import Worker
+from mle_sam_ros.runtime.build import build_engine
+from mle_sam_ros.runtime.built_engines import NotBuiltError
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
+from mle_sam_ros.runtime.proof import DescribedEngine
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -63,6 +67,7 @@ class PerceptionNode(LifecycleNode):
         self._outputs: Outputs | None = None
         self._inputs: dict[str, Input] = {}
         self._failure = ''
+        self._building = ''
         self._faults: dict[str, str] = {}
         self._stopwatch = Stopwatch()
         self._frames = FrameReporter()
@@ -77,7 +82,7 @@ class PerceptionNode(LifecycleNode):
     # Life cycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the bundle, prove the engine, read the calibration, compile the kernels."""
+        """Load the bundle, build the engine if asked to, prove it, compile the kernels."""
         return self._guarded(self._configure)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -128,10 +133,28 @@ class PerceptionNode(LifecycleNode):
         self._bundle = Bundle.open(self.parameters.bundle)
         path = self.parameters.calibration_file
         self._calibration = read_calibration(path) if path else Calibration()
-        threads = self.parameters.threads or None
-        self._engine = open_engine(self._bundle, self.parameters.backend, threads)
+        self._engine = self._open_engine()
         warm_up(self._bundle.manifest)
         self.get_logger().info(f'{self._bundle.directory} on {self._engine.description}: proven')
+
+    def _open_engine(self) -> DescribedEngine:
+        backend, threads = self.parameters.backend, self.parameters.threads or None
+        try:
+            return open_engine(self._bundle, backend, threads)
+        except NotBuiltError:
+            if self.parameters.unbuilt_engine == 'refuse':
+                raise
+        try:
+            build_engine(self._bundle, backend, progress=BuildReporter(self._report_building))
+        finally:
+            self._building = ''
+        return open_engine(self._bundle, backend, threads)
+
+    def _report_building(self, text: str) -> None:
+        # Configuring keeps the executor busy, so that no timer would tell.
+        self._building = text
+        self.get_logger().info(text)
+        self._diagnose()
 
     def _activate(self) -> None:
         manifest = self._bundle.manifest
@@ -216,6 +239,8 @@ class PerceptionNode(LifecycleNode):
         return self._pipeline.projection.missing(stream)
 
     def _engine_status(self) -> DiagnosticStatus:
+        if self._building:
+            return status('engine', WARN, self._building, {})
         if self._failure:
             return status('engine', ERROR, self._failure, {})
         if self._engine is None:

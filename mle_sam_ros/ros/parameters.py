@@ -13,12 +13,15 @@ from typing import Any
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.executor import EXECUTORS
+from mle_sam_ros.runtime.build import COMPILED_BACKENDS
+from mle_sam_ros.runtime.engine import BACKENDS
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
 _SECOND = 1_000_000_000
-_BACKENDS = ('auto', 'onnx', 'openvino')
+_BACKENDS = ('auto', *BACKENDS, *COMPILED_BACKENDS)
+_UNBUILT_ENGINE = ('refuse', 'build')
 _EVENT_MESSAGES = ('auto', 'packet', 'point_cloud2')
 # Not settings of the vehicle: names are fixed, the window belongs to the model.
 _HIDDEN = {'name', 'window_ns'}
@@ -38,7 +41,10 @@ class NodeParameters:
         bundle: directory of the exported model.
         calibration_file: YAML with camera models and extrinsics; empty to take them from
             CameraInfo and /tf_static. What the file names wins over /tf_static.
-        backend: engine that runs the bundle: auto, onnx or openvino.
+        backend: engine that runs the bundle: auto, onnx or openvino; or tensorrt or torch, for
+            which it is built first, with mle-sam build-engine.
+        unbuilt_engine: what configuring does where that was not done: refuse, and say what to
+            type; or build, which takes minutes and is reported on /diagnostics.
         threads: of the engine; 0 lets it choose.
         autostart: configure and activate at once; otherwise a lifecycle manager does.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
@@ -51,6 +57,7 @@ class NodeParameters:
     bundle: str = ''
     calibration_file: str = ''
     backend: str = 'auto'
+    unbuilt_engine: str = 'refuse'
     threads: int = 0
     autostart: bool = True
     event_message: str = 'auto'
@@ -62,7 +69,7 @@ class NodeParameters:
         """Reject values that no range can describe.
 
         Raises:
-            InputError: for a missing bundle, an unknown backend, event message or executor.
+            InputError: for a missing bundle, or a word that is none of its parameter's.
         """
         if not self.bundle:
             raise InputError(
@@ -71,6 +78,7 @@ class NodeParameters:
             )
         choices = {
             'backend': _BACKENDS,
+            'unbuilt_engine': _UNBUILT_ENGINE,
             'event_message': _EVENT_MESSAGES,
             'executor': EXECUTORS,
         }

@@ -11,7 +11,7 @@ from mle_sam_ros.runtime.proof import DescribedEngine
 
 
 class NotBuiltError(InputError):
-    """A bundle that no engine was built for yet; building one is the remedy."""
+    """A bundle without a sound engine for this machine; building one is the remedy."""
 
 
 def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
@@ -22,8 +22,8 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
         backend: one of `COMPILED_BACKENDS`.
 
     Raises:
-        NotBuiltError: where there is none; says why and names the command.
-        InputError: for an engine that was damaged, or a backend that this machine cannot run.
+        NotBuiltError: where there is none, or it was damaged; says why and names the command.
+        InputError: for a backend that this machine cannot run.
     """
     builder = builder_of(backend)
     builder.environment(BuildOptions())  # raises where building would not help either
@@ -39,7 +39,10 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
             f'{"; ".join(sorted(set(misfits))) or "none"}; run: {build_command(bundle, backend)}'
         )
     fastest = min(fitting, key=lambda engine: engine.record.latency.p50_ms)
-    fastest.verify()
+    try:
+        fastest.verify()
+    except InputError as error:
+        raise NotBuiltError(f'{error}; run: {build_command(bundle, backend)}') from None
     return builder.load(bundle, fastest.directory, BuildOptions(**fastest.record.key.options))
 
 

@@ -105,7 +105,7 @@ class CachedEngine:
             if got != expected:
                 raise InputError(
                     f'{path}: expected sha256 {expected[:12]}…, got {got[:12]}; the file is '
-                    'damaged, build the engine again (mle-sam build-engine)'
+                    'damaged, build the engine again'
                 )
 
 
@@ -142,14 +142,14 @@ class EngineCache:
         except (OSError, ValueError) as error:
             raise InputError(
                 f'{path}: expected the record of a build, got {str(error)!r}; '
-                'build the engine again (mle-sam build-engine)'
+                'build the engine again'
             ) from None
         record = from_mapping(BuildRecord, mapping, str(path))
         if (record.schema_version, record.key.digest) != (SCHEMA_VERSION, directory.name):
             raise InputError(
                 f'{path}: expected schema_version {SCHEMA_VERSION} and the key of '
                 f'{directory.name}, got {record.schema_version} and {record.key.digest}; '
-                'build the engine again (mle-sam build-engine)'
+                'build the engine again'
             )
         return CachedEngine(directory, record)
 

@@ -42,7 +42,8 @@ class Plan:
         if self._engine is None or self._context is None:
             raise InputError(
                 f'{path}: expected a plan that TensorRT {tensorrt.__version__} can load here, got '
-                f'{ERROR_LOG.take()!r}; build the engine again (mle-sam build-engine)'
+                f'{ERROR_LOG.take()!r}; free GPU memory, or build the engine anew '
+                '(mle-sam build-engine --prune --all)'
             )
         self.activation_bytes = int(self._engine.device_memory_size_v2)
         self.inputs = self._signature(is_input=True)

@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from fake_tensorrt import forget, install
+from half_bundle import write_half_bundle
 from mle_sam_ros.bags import messages
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.trust import present_of, router_weights_of
@@ -244,6 +246,41 @@ def test_a_failed_configuration_is_an_error_status(rig, domain_id):
     assert status.level == b'\2'
     assert '/nowhere/calibration.yaml: expected a calibration file' in status.message
     assert '\n' not in status.message
+
+
+@pytest.fixture
+def unbuilt(rig, tmp_path, monkeypatch):
+    """Parameters for a bundle on the fake TensorRT, with no engine built yet."""
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
+    monkeypatch.setenv('FAKE_TENSORRT_STEP_S', '0.06')
+    monkeypatch.setattr('mle_sam_ros.runtime.latency._NUM_CALLS', (2, 2))
+    bundle = write_half_bundle(tmp_path / 'tiny')
+    install()
+    yield {**rig, 'bundle': str(bundle.directory), 'backend': 'tensorrt'}
+    forget()
+
+
+def test_an_engine_that_was_not_built_is_refused_with_the_command(unbuilt, domain_id):
+    with LiveNode(domain_id, **unbuilt), Bench(domain_id) as bench:
+        wait_until(lambda: bench.status('engine'), 10)
+        status = bench.status('engine')
+    assert status.level == b'\2'
+    command = f'mle-sam build-engine {unbuilt["bundle"]} --backend tensorrt'
+    assert status.message.endswith(f'got none; run: {command}')
+
+
+def test_an_engine_is_built_while_configuring_if_asked_to(unbuilt, domain_id):
+    with Bench(domain_id) as bench:
+        with LiveNode(domain_id, **unbuilt, unbuilt_engine='build'):
+            bench.wait_for_node()
+            bench.drive(20)
+            wait_until(lambda: bench.received['mask'], 10)
+            wait_until(lambda: bench.values('engine').get('state') == 'active', 5)
+            assert 'TensorRT 10.13.3.9 fp16' in bench.values('engine')['engine']
+    told = [s.message for array in bench.received['diagnostics'] for s in array.status]
+    told = [message for message in told if message.startswith('building the engine: compiling')]
+    assert told
+    assert all(message.endswith(' s left') for message in told[1:])
 
 
 def test_deactivated_node_is_silent_and_starts_again(rig, domain_id):

@@ -15,6 +15,7 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.projection import Projection
 from mle_sam_ros.ros import environment
+from mle_sam_ros.ros.building import BuildReporter
 from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.message_types import message_class
@@ -120,13 +121,28 @@ def leaves(record, prefix=''):
     ('changes', 'message'),
     [
         ({}, 'parameter bundle: expected the directory'),
-        ({'bundle': 'x', 'backend': 'cuda'}, "backend: expected auto, onnx, openvino, got 'cuda'"),
+        ({'bundle': 'x', 'backend': 'cuda'}, "backend: expected auto, onnx, .*torch, got 'cuda'"),
+        ({'bundle': 'x', 'unbuilt_engine': 'buy'}, "expected refuse, build, got 'buy'"),
         ({'bundle': 'x', 'event_message': 'raw'}, "event_message: expected .* got 'raw'"),
     ],
 )
 def test_parameters_refuse(changes, message):
     with pytest.raises(InputError, match=message):
         NodeParameters(**changes).check()
+
+
+def test_a_build_is_reported_once_per_second(monkeypatch):
+    now_s, told = [100.0], []
+    monkeypatch.setattr('mle_sam_ros.ros.building.time.monotonic', lambda: now_s[0])
+    reporter = BuildReporter(told.append)
+    for second, share in ((0, 0.0), (0.5, 0.1), (1, 0.2), (10, 0.25)):
+        now_s[0] = 100.0 + second
+        reporter('compiling', share)
+    assert told == [
+        'building the engine: compiling, 0%',
+        'building the engine: compiling, 20%, 4 s left',
+        'building the engine: compiling, 25%, 30 s left',
+    ]
 
 
 def test_message_class_names_the_package_that_is_missing():
