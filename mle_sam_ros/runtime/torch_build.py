@@ -8,7 +8,7 @@ compared, which proves that they are what was exported and built, not that who d
 with any program, take bundles only from those you trust.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 import json
 from pathlib import Path
 import platform
@@ -17,7 +17,7 @@ from typing import Any
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
 from mle_sam_ros.runtime.bundle import Bundle, encoder_name, fuse_decode_name, Precision
-from mle_sam_ros.runtime.contract import FEATURE_NAMES
+from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.torch_device import best_device
 from mle_sam_ros.runtime.torch_engine import (
     encoder_graph,
@@ -85,7 +85,8 @@ def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress)
             progress(graph, index / len(graphs))
             program = _load(bundle.path(name))
             package = package_name(graph)
-            notes[package] = _signature(program, outputs)
+            ports = signature(program, outputs)
+            notes[package] = dict(zip(('inputs', 'outputs'), ports, strict=True))
             _compile(program, bundle.path(name), room / package, options)
     (room / SIGNATURES_NAME).write_text(json.dumps(notes, indent=2) + '\n', encoding='utf-8')
     progress('compiled', 1.0)
@@ -95,6 +96,31 @@ def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress)
 def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TorchEngine:
     """Load what `build` wrote; see `build.Builder`."""
     return TorchEngine(bundle, directory, _precision(options))
+
+
+def signature(
+    program: torch.export.ExportedProgram, outputs: tuple[str, ...]
+) -> tuple[Signature, Signature]:
+    """Shape and dtype by name of what goes into a program, and of what comes out.
+
+    Args:
+        program: of a bundle.
+        outputs: what its outputs are called; programs only order them.
+    """
+    nodes = {node.name: node.meta.get('val') for node in program.graph.nodes}
+    names_in, names_out = (
+        [str(name) for name in names]
+        for names in (program.graph_signature.user_inputs, program.graph_signature.user_outputs)
+    )
+
+    def of(names: Iterable[tuple[str, str]]) -> Signature:
+        return {
+            name: (tuple(nodes[node].shape), str(nodes[node].dtype).removeprefix('torch.'))
+            for name, node in names
+        }
+
+    inputs = of(zip(names_in, names_in, strict=True))
+    return inputs, of(zip(outputs, names_out, strict=False))
 
 
 def _graphs(bundle: Bundle, precision: Precision) -> list[tuple[str, str, tuple[str, ...]]]:
@@ -134,28 +160,6 @@ def _load(path: Path) -> torch.export.ExportedProgram:
             f'{path}: expected a program that torch {torch.__version__} can load, got '
             f'{" ".join(str(error).split())[:100]!r}; export the bundle again with this release'
         ) from None
-
-
-def _signature(
-    program: torch.export.ExportedProgram, outputs: tuple[str, ...]
-) -> dict[str, dict[str, list[object]]]:
-    """Shape and dtype by name of what goes in and comes out."""
-    nodes = {node.name: node.meta.get('val') for node in program.graph.nodes}
-    names_in, names_out = (
-        [str(name) for name in names]
-        for names in (program.graph_signature.user_inputs, program.graph_signature.user_outputs)
-    )
-
-    def of(names: Iterator[tuple[str, str]]) -> dict[str, list[object]]:
-        return {
-            name: [list(nodes[node].shape), str(nodes[node].dtype).removeprefix('torch.')]
-            for name, node in names
-        }
-
-    return {
-        'inputs': of(zip(names_in, names_in, strict=True)),
-        'outputs': of(zip(outputs, names_out, strict=False)),
-    }
 
 
 def _precision(options: BuildOptions) -> Precision:

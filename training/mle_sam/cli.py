@@ -116,7 +116,10 @@ def _export(options: argparse.Namespace) -> None:
     accuracy = {}
     if options.accuracy:
         accuracy = read_accuracy(options.accuracy, options.checkpoint)
-    print(export_bundle(checkpoint, golden.rasters, accuracy, options.out).directory)
+    bundle = export_bundle(
+        checkpoint, golden.rasters, accuracy, options.out, tuple(options.programs)
+    )
+    print(bundle.directory)
 
 
 def _describe(options: argparse.Namespace) -> None:
@@ -125,12 +128,19 @@ def _describe(options: argparse.Namespace) -> None:
     from mle_sam.recipe import read_recipe
 
     if options.recipe:
+        if options.modalities or options.classes:
+            raise InputError(
+                f'{options.recipe}: expected modalities and classes from the recipe, got '
+                '--modalities or --classes too; leave them out'
+            )
         network = read_recipe(options.recipe).network
         if options.input:
             network = replace(network, input_hw=tuple(options.input))
     else:
+        modalities = tuple(options.modalities or ('camera', 'depth', 'event', 'lidar'))
+        classes = 25 if options.classes is None else options.classes
         input_hw = tuple(options.input or (1024, 1024))
-        network = plain_network(options.size, options.modalities, options.classes, input_hw)
+        network = plain_network(options.size, modalities, classes, input_hw)
     print(json.dumps(describe(network), indent=2))
 
 
@@ -187,6 +197,13 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument('--checkpoint', type=Path, required=True)
     export.add_argument('--accuracy', type=Path, help='evaluation.json, for the manifest')
     export.add_argument('--out', type=Path, required=True)
+    export.add_argument(
+        '--programs',
+        nargs='+',
+        choices=('fp32', 'fp16'),
+        default=(),
+        help='also what the torch backend compiles, in these precisions',
+    )
 
     text = 'print the parameters and the work of a network as JSON'
     describe = commands.add_parser('describe', help=text, description=text)
@@ -195,12 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     network.add_argument('--size', help='nano, tiny, small, base_plus or large')
     network.add_argument('--recipe', type=Path, help='describe its network')
     describe.add_argument(
-        '--modalities',
-        nargs='+',
-        default=('camera', 'depth', 'event', 'lidar'),
-        help='with --size',
+        '--modalities', nargs='+', help='with --size; by default camera depth event lidar'
     )
-    describe.add_argument('--classes', type=int, default=25, help='with --size')
+    describe.add_argument('--classes', type=int, help='with --size; by default 25')
     describe.add_argument(
         '--input', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), help='1024 1024 with --size'
     )

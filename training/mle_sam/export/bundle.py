@@ -12,6 +12,7 @@ from mle_sam_ros.runtime.bundle import (
     encoder_name,
     FUSE_DECODE_NAME,
     GOLDEN_NAME,
+    Precision,
     write_bundle,
 )
 from mle_sam_ros.runtime.golden import subsets
@@ -21,6 +22,7 @@ from torch import nn
 
 from mle_sam.checkpoint import Checkpoint, load_model
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.export.program import export_programs
 from mle_sam.model import MleSam
 
 FEATURE_NAMES = ['features_0', 'features_1', 'features_2']
@@ -32,6 +34,7 @@ def export_bundle(
     rasters: dict[str, np.ndarray],
     accuracy: dict[str, object],
     directory: Path,
+    programs: tuple[Precision, ...] = (),
 ) -> Bundle:
     """Write a bundle, whole or not at all.
 
@@ -40,6 +43,7 @@ def export_bundle(
         rasters: one recorded (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
         accuracy: measured figures, with the data they were measured on.
         directory: of the bundle.
+        programs: precisions in which the torch backend shall be able to compile it, too.
 
     Raises:
         InputError: if the directory holds something other than a bundle.
@@ -67,6 +71,8 @@ def export_bundle(
         for name, encoder in encoders.items():
             path = Path(room) / encoder_name(name)
             files[path.name] = _to_onnx(encoder, (inputs[name],), ['raster'], FEATURE_NAMES, path)
+        for precision in programs:
+            files |= export_programs(model, rasters, precision)
         return write_bundle(directory, files, _manifest(checkpoint, accuracy))
 
 
