@@ -187,7 +187,12 @@ def test_command_line_with_a_recipe(capsys):
     [
         (['--size', 'huge'], 'network.size: expected one of nano'),
         (['--size', 'nano', '--input', '100', '100'], 'expected multiples of 32'),
+        (
+            ['--size', 'nano', '--classes', '0'],
+            'network.classes: expected 1 to 255 classes, got 0',
+        ),
         (['--recipe', 'nowhere.yaml'], 'nowhere.yaml'),
+        (['--recipe', 'nowhere.yaml', '--classes', '3'], 'leave them out'),
     ],
 )
 def test_bad_input(arguments, message, capsys):
