@@ -6,12 +6,12 @@ from mle_sam.datasets.config import (
     DeliverData,
     DriveData,
     McubesData,
-    MusesData,
     Split,
 )
 from mle_sam.datasets.deliver import Deliver
 from mle_sam.datasets.drives import Drives
 from mle_sam.datasets.mcubes import Mcubes
+from mle_sam.datasets.muses import Muses
 from mle_sam.datasets.sample import SegmentationDataset
 
 
@@ -27,4 +27,4 @@ def open_dataset(data: DataConfig, network: NetworkConfig, split: Split) -> Segm
         return Deliver(data, network, split)
     if isinstance(data, McubesData):
         return Mcubes(data, network, split)
-    raise NotImplementedError
+    return Muses(data, network, split)
