@@ -46,7 +46,7 @@ def read_accuracy(path: Path, checkpoint: Path) -> dict[str, Any]:
 def _data(evaluation: Evaluation) -> str:
     sampled = f', 1 sample in {evaluation.every}' if evaluation.every > 1 else ''
     own_size = "at the size of the data set's labels"
-    return f'{evaluation.data.kind}, split {evaluation.split}, {own_size}{sampled}'
+    return f'{evaluation.data_name}, split {evaluation.split}, {own_size}{sampled}'
 
 
 def _compact(score: Score) -> dict[str, Any]:

@@ -19,7 +19,7 @@ _SHORT = {
 _OWN_SET = 'With the modalities that each network was trained with.'
 _SUBSTITUTES = {
     'zero': 'zero: a missing modality is a zero tensor that is encoded, averaged and routed',
-    'drop': 'drop: it is masked out of average and router',
+    'drop': 'drop: a missing modality is masked out of average and router',
 }
 _NOISE = (
     'With all modalities, one of them noisy: Gaussian of sigma 50, or uniform from -100 to 100, '
@@ -243,7 +243,6 @@ class Report:
         """What every table must say of its figures."""
         evaluation = self._evaluation
         protocol = PROTOCOLS[evaluation.protocol]
-        published = PUBLISHED.get(evaluation.data.kind)
         height, width = evaluation.input_hw
         size = "at the data set's own size" if protocol.full_size else "at the network's size"
         counts = "not at all ('present')"
@@ -251,10 +250,9 @@ class Report:
             counts = f"0 in 'all {len(evaluation.classes)}' and not at all in 'present'"
         every = f', 1 in {evaluation.every} of the split' if evaluation.every > 1 else ''
         return (
-            f'Data: {published.name if published else evaluation.data.kind}, split '
-            f'{evaluation.split}, {evaluation.samples} samples{every}; input {height} x {width}; '
-            f'protocol {evaluation.protocol}, labels {size}; a class in neither truth nor '
-            f'prediction counts {counts}.'
+            f'Data: {evaluation.data_name}, split {evaluation.split}, {evaluation.samples} '
+            f'samples{every}; input {height} x {width}; protocol {evaluation.protocol}, labels '
+            f'{size}; a class in neither truth nor prediction counts {counts}.'
         )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping, to_mapping
 
-from mle_sam.datasets.config import DataConfig
-from mle_sam.published import Published
+from mle_sam.datasets.config import DataConfig, DriveData
+from mle_sam.published import PUBLISHED, Published
 
 SCHEMA_VERSION = 1
 
@@ -115,6 +115,19 @@ class Evaluation:
     classes: tuple[str, ...]
     checkpoints: tuple[CheckpointScores, ...]
     published: Published | None
+
+    @property
+    def data_name(self) -> str:
+        """The data set in a few words."""
+        data = self.data
+        if not isinstance(data, DriveData):
+            return PUBLISHED[data.kind].name
+        parts = []
+        if data.validation_seeds:
+            parts.append('drives of seeds {} to {}'.format(*data.validation_seeds))
+        if data.validation_bags:
+            parts.append(f'{len(data.validation_bags)} recordings')
+        return ' and '.join(parts)
 
 
 def write_text(text: str, path: Path) -> None:

@@ -118,7 +118,10 @@ def test_accuracy_for_the_manifest(save, opened, tmp_path):
     out = tmp_path / 'evaluation.json'
     write_evaluation(compare([other, path], None, 'val', VEHICLE, CPU), out)
     accuracy = read_accuracy(out, path)
-    assert accuracy['data'] == "drives, split val, at the size of the data set's labels"
+    assert (
+        accuracy['data']
+        == "drives of seeds 2 to 2, split val, at the size of the data set's labels"
+    )
     assert next(iter(accuracy['subsets'])) == 'camera+event+lidar'
     assert len(accuracy['subsets']) == 7
     mine = read_evaluation(out).checkpoints[1].missing['drop']['camera+lidar']

@@ -1,6 +1,7 @@
+from dataclasses import replace
 import json
 
-from mle_sam.datasets.config import MusesData
+from mle_sam.datasets.config import DriveData, MusesData
 from mle_sam.published import PUBLISHED
 from mle_sam.scores import (
     CheckpointScores,
@@ -57,6 +58,17 @@ def test_full_set(evaluation):
     checkpoint = evaluation.checkpoints[0]
     assert checkpoint.full_set == 'camera+lidar'
     assert checkpoint.full is checkpoint.missing['zero']['camera+lidar']
+
+
+def test_data_are_named(evaluation):
+    assert evaluation.data_name == 'MUSES'
+    drives = DriveData('data', (0, 1), (7, 9), 4)
+    assert replace(evaluation, data=drives).data_name == 'drives of seeds 7 to 9'
+    recorded = replace(drives, validation_bags=('a.mcap', 'b.mcap'))
+    named = replace(evaluation, data=recorded).data_name
+    assert named == 'drives of seeds 7 to 9 and 2 recordings'
+    bags_only = replace(recorded, train_seeds=None, validation_seeds=None)
+    assert replace(evaluation, data=bags_only).data_name == '2 recordings'
 
 
 def test_a_failed_write_leaves_the_old_file(evaluation, tmp_path):
