@@ -13,6 +13,9 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.events import decode_event_packet, Events
 from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.projection import Projection
+from mle_sam_ros.simulation.classes import CLASS_NAMES
+from mle_sam_ros.simulation.scenario import Scenario
+from mle_sam_ros.simulation.synthesize import synthesize
 import numpy as np
 import pytest
 from tiny_drive import PERIOD, START, write_drive
@@ -171,6 +174,17 @@ def test_noted_weather_and_failure(bag, data, network, tmp_path):
             writer.write(item.topic, item.message, item.log_time_ns)
     samples = samples_of(tmp_path / 'b.mcap', data, network)
     assert {(sample.condition, sample.failure) for sample in samples} == {('fog', 'none')}
+
+
+def test_a_simulated_recording(tmp_path, data, network):
+    """The first sweep arrives after 110 ms; weather and classes are the town's."""
+    synthesize(tmp_path / 'a.mcap', Scenario(3, 0.2, 'rain'), num_processes=1, show_progress=False)
+    samples = samples_of(tmp_path / 'a.mcap', data, network)
+    assert ['lidar' in sample.rasters for sample in samples] == [False, False, False, True]
+    assert all({'camera', 'event'} <= set(sample.rasters) for sample in samples[1:])
+    assert {(sample.condition, sample.failure) for sample in samples} == {('rain', 'none')}
+    assert set(np.unique([sample.labels for sample in samples])) <= {*range(len(CLASS_NAMES)), 255}
+    assert len(np.unique(samples[-1].labels)) > 3
 
 
 def test_a_broken_message_costs_a_frame_and_is_reported(tmp_path, data, network):
