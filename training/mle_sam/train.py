@@ -158,7 +158,11 @@ def train(
     config = recipe.stage(stage)
     num_steps = config.num_steps(len(training))
     saved = read_checkpoint(path) if path.exists() else None
-    model = _new_model(recipe, stage, directory, is_resumed=saved is not None)
+    model = _new_model(recipe, stage)
+    if stage == 'experts' and not saved:
+        report = load_pretrained(model, Path(recipe.pretrained or directory / 'trunk.safetensors'))
+        if workers.is_first:
+            print(report, file=sys.stderr)
     trainer = Trainer(recipe, stage, model, num_steps, workers)
     if saved:
         trainer.restore(saved)
@@ -184,13 +188,9 @@ def train(
     return path
 
 
-def _new_model(recipe: Recipe, stage: Stage, directory: Path, is_resumed: bool) -> MleSam:
+def _new_model(recipe: Recipe, stage: Stage) -> MleSam:
     torch.manual_seed(recipe.seed)
-    model = MleSam(recipe.network_of(stage))
-    if stage == 'experts' and not is_resumed:
-        source = Path(recipe.pretrained or directory / 'trunk.safetensors')
-        print(load_pretrained(model, source), file=sys.stderr)
-    return model
+    return MleSam(recipe.network_of(stage))
 
 
 def _check_batch(config: StageConfig, num_workers: int) -> None:

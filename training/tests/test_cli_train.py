@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+from mle_sam.checkpoint import read_checkpoint
+from mle_sam.cli import main
+from mle_sam_ros.core.record import to_mapping
+import pytest
+import yaml
+
+
+@pytest.fixture
+def opened(dataset, monkeypatch):
+    """Whatever is opened is the toy; returns what was asked for."""
+    asked = []
+
+    def open_toy(data, network, split):
+        asked.append((data.root, network.modality_names, split))
+        return dataset
+
+    monkeypatch.setattr('mle_sam.datasets.opening.open_dataset', open_toy)
+    return asked
+
+
+@pytest.fixture
+def command(recipe, tmp_path):
+    stage = replace(recipe.experts, steps=2, validate_every=2)
+    short = replace(recipe, trunk=replace(stage, validate_every=0), experts=stage)
+    path = tmp_path / 'recipe.yaml'
+    path.write_text(yaml.safe_dump(to_mapping(short)))
+    return ['train', '--recipe', str(path), '--threads', '1', '--device', 'cpu']
+
+
+def test_options_change_the_recipe(command, opened, tmp_path):
+    trunk_run, run = tmp_path / 'trunk_run', tmp_path / 'run'
+    assert main([*command, '--run-directory', str(trunk_run), '--stage', 'trunk']) == 0
+    assert opened == [('nowhere', ('camera',), 'train')]
+    opened.clear()
+    trunk = str(trunk_run / 'trunk.safetensors')
+    part = ['--modalities', 'lidar', 'camera', '--pretrained', trunk, '--data', 'elsewhere']
+    assert main([*command, '--run-directory', str(run), *part]) == 0
+    asked = ('elsewhere', ('camera', 'lidar'))
+    assert opened == [(*asked, 'train'), (*asked, 'val')]
+    checkpoint = read_checkpoint(run / 'experts.safetensors')
+    assert checkpoint.is_finished
+    assert checkpoint.recipe.pretrained == trunk
+    assert (run / 'experts.best.safetensors').exists()
+    assert not (run / 'trunk.safetensors').exists()  # it has no trunk stage any more
+
+
+@pytest.mark.parametrize(
+    ('options', 'match'),
+    [
+        (['--modalities', 'radar'], 'among camera, event, lidar, got radar'),
+        (['--pretrained', 'sam2.pt', '--stage', 'trunk'], 'stages experts, got trunk'),
+        (['--pretrained', 'nowhere.pt'], 'nowhere.pt'),
+    ],
+)
+def test_bad_options(command, opened, tmp_path, capsys, options, match):
+    run = tmp_path / 'run'
+    assert main([*command, '--run-directory', str(run), *options]) == 2
+    error = capsys.readouterr().err
+    assert match in error
+    assert error.count('\n') == 1
+    assert not run.exists()
