@@ -74,20 +74,22 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mle_sam.evaluate import Rules
     from mle_sam.protocol import PROTOCOLS
     from mle_sam.report import Report
-    from mle_sam.scores import write_evaluation, write_text
+    from mle_sam.scores import make_directory, write_evaluation, write_text
 
     torch.set_num_threads(options.threads)
     has_cuda = torch.cuda.is_available()
     if options.device == 'cuda' and not has_cuda:
         raise InputError('--device: expected cpu on this machine, got cuda; leave it out')
     device = torch.device(options.device or ('cuda' if has_cuda else 'cpu'))
+    if options.out:
+        make_directory(options.out)  # now, not after hours of work
     rules = Rules(PROTOCOLS[options.protocol], options.every, options.seed)
     evaluation = compare(options.checkpoint, options.data, options.split, rules, device)
     report = Report(evaluation)
-    print(report.text())
     if options.out:
         write_evaluation(evaluation, options.out / 'evaluation.json')
         write_text(report.markdown(), options.out / 'evaluation.md')
+    print(report.text())
 
 
 def _export(options: argparse.Namespace) -> None:

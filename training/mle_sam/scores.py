@@ -130,9 +130,23 @@ class Evaluation:
         return ' and '.join(parts)
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory for results, where there is none yet.
+
+    Raises:
+        InputError: if that cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f'{path}: expected a directory that can be written, got {error.strerror}; '
+            'choose another one'
+        ) from None
+
+
 def write_text(text: str, path: Path) -> None:
     """Write a file; it is either the old one or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
     partial.write_text(text)
     os.replace(partial, path)

@@ -6,6 +6,7 @@ from mle_sam.published import PUBLISHED
 from mle_sam.scores import (
     CheckpointScores,
     Evaluation,
+    make_directory,
     Mean,
     read_evaluation,
     Score,
@@ -49,9 +50,16 @@ def evaluation() -> Evaluation:
 
 def test_what_is_written_is_read(evaluation, tmp_path):
     path = tmp_path / 'new' / 'evaluation.json'
+    make_directory(path.parent)
     write_evaluation(evaluation, path)
     assert read_evaluation(path) == evaluation
     assert [each.name for each in path.parent.iterdir()] == ['evaluation.json']
+
+
+def test_a_directory_that_cannot_be(tmp_path):
+    (tmp_path / 'taken').write_text('')
+    with pytest.raises(InputError, match='taken: expected a directory that can be written'):
+        make_directory(tmp_path / 'taken')
 
 
 def test_full_set(evaluation):
