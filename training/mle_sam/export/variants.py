@@ -145,8 +145,7 @@ class FuseDecode(nn.Module):
 class Frame(nn.Module):
     """Encoders and what follows as one graph, for rasters that are all present.
 
-    A modality that is absent is one that was left out of both encoders and decoder's mask: its
-    slot is filled with zeros and no work is done for it.
+    Those that are absent are the last ones: they have no encoder, and their slots hold zeros.
     """
 
     def __init__(self, encoders: Sequence[StackedEncoder], decoder: FuseDecode, columns: int):
@@ -166,13 +165,24 @@ class Frame(nn.Module):
 
     def forward(self, *rasters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Segment one instant; rasters as `StackedEncoder`, result as `FuseDecode`."""
+        return self.decode(*self.encode(*rasters))
+
+    def encode(self, *rasters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Maps of those that are there, as `StackedEncoder`."""
         rest, encoded = list(rasters), []
         for encoder in self.encoders:
             own, rest = rest[: encoder.patches.num], rest[encoder.patches.num :]
             encoded.append(encoder(*own))
-        levels = [torch.cat(level) for level in zip(*encoded, strict=True)]
-        levels = [F.pad(level, (0, 0, 0, 0, 0, 0, 0, self.num_absent)) for level in levels]
-        return self.decoder(*levels, self.present)
+        fine, intermediate, semantic = (torch.cat(level) for level in zip(*encoded, strict=True))
+        return fine, intermediate, semantic
+
+    def decode(self, *levels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The result, from the maps of those that are there."""
+        padded = [
+            torch.cat([level, level.new_zeros(self.num_absent, *level.shape[1:])])
+            for level in levels
+        ]
+        return self.decoder(*padded, self.present)
 
 
 def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -342,7 +352,7 @@ def _factors(qkv: LoraLinear, modality: str) -> tuple[torch.Tensor, torch.Tensor
     expert = qkv.experts[modality]
     rows, rank = expert.query_up.shape
     down = torch.cat([expert.query_down, expert.value_down]).detach().t()
-    up = torch.zeros(2 * rank, qkv.out_features)
+    up = expert.query_up.new_zeros(2 * rank, qkv.out_features).detach()
     up[:rank, :rows] = expert.query_up.detach().t()
     up[rank:, -rows:] = expert.value_up.detach().t()
     return down, up
