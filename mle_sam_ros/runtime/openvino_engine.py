@@ -1,6 +1,7 @@
 """A bundle on the processor with OpenVINO."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +87,23 @@ def _load(path: Path, threads: int) -> tuple[openvino.Model, openvino.InferReque
         # `read_model` would try the readers of every other format on a broken file as well.
         reader = FrontEndManager().load_by_framework('onnx')
         graph = reader.convert(reader.load(path))
-        compiled = openvino.Core().compile_model(graph, 'CPU', settings)
+        compiled = _core().compile_model(graph, 'CPU', settings)
         return graph, compiled.create_infer_request()
     except Exception as error:  # whatever a broken file makes the reader raise
         raise InputError(
             f'{path}: expected a graph that OpenVINO can load, got '
             f'{" ".join(str(error).split())[-100:]!r}; copy or export the bundle again'
         ) from None
+
+
+@lru_cache
+def _core() -> openvino.Core:
+    """One for all graphs, and until the process ends.
+
+    On processors with AMX each core gives the thread another stack for signals. Cores that end in
+    another order than they began leave one that is no longer there: the next Ctrl-C would crash.
+    """
+    return openvino.Core()
 
 
 def _signatures(graph: openvino.Model) -> tuple[Signature, Signature]:

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
+import subprocess
 import sys
 
 from bundles import (
@@ -232,6 +233,25 @@ def test_check_bundle_says_what_it_found(bundle):
     assert lines[0].startswith('manifest: tiny test, 64 x 128, camera, event, lidar, 11 classes')
     assert lines[-2].startswith('golden lidar: same class at 100')
     assert lines[-1].startswith('golden altogether: mIoU drop 0.000 points; cosine of features ')
+
+
+SIGNAL = """
+import gc, signal, sys
+from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.engine import load_engine
+engine = load_engine(Bundle.open(sys.argv[1]), sys.argv[2], 1)
+del engine
+gc.collect()
+signal.signal(signal.SIGTERM, lambda number, frame: print('heard'))
+signal.raise_signal(signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize('backend', EITHER)
+def test_signals_are_heard_after_an_engine_went(bundle, backend):
+    command = [sys.executable, '-c', SIGNAL, str(bundle.directory), backend]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, 'heard\n'), done.stderr
 
 
 def test_a_backend_that_is_not_installed(bundle, monkeypatch):
