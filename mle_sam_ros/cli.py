@@ -81,6 +81,7 @@ def _replay(options: argparse.Namespace) -> None:
         calibration=read_calibration(options.calibration) if options.calibration else None,
         backend=options.backend,
         threads=options.threads,
+        reuse_features=options.reuse_features,
         keep_going=options.keep_going,
     )
     print(summary(replay(settings, options.out), options.out))
@@ -102,7 +103,7 @@ def _play(options: argparse.Namespace) -> None:
 def _check_bundle(options: argparse.Namespace) -> None:
     from mle_sam_ros.runtime.check import check_bundle
 
-    _print(check_bundle(options.bundle, options.backend, options.threads))
+    _print(check_bundle(options.bundle, options.backend, options.threads, options.precision))
 
 
 def _build_engine(options: argparse.Namespace) -> None:
@@ -214,6 +215,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     _add_engine_options(replay)
+    replay.add_argument(
+        '--reuse-features', action='store_true',
+        help='encode a sweep once for all frames that it serves; the masks are the same',
+    )  # fmt: skip
 
     play = command('play', _play, 'publish a bag through ROS 2 with its timing and /clock')
     play.add_argument('bag', help='.mcap file or rosbag2 directory')
@@ -227,6 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     check = command('check-bundle', _check_bundle, 'verify hashes, shapes and golden outputs')
     check.add_argument('bundle', type=Path, help='directory of the model')
     _add_engine_options(check)
+    check.add_argument(
+        '--precision', choices=('fp32', 'fp16'), default='fp32', help='of the graphs to check'
+    )
 
     build = command(
         'build-engine', _build_engine, 'compile a model for this machine, and prove it'

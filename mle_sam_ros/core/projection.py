@@ -7,6 +7,7 @@ from mle_sam_ros.core.aligned_raster import aligned_raster
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.camera_raster import camera_raster
+from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.event_raster import EventProjector
 from mle_sam_ros.core.lidar_raster import lidar_raster
@@ -30,6 +31,7 @@ class Projection:
         self._input_hw = manifest.input_hw
         self._encodings = {modality.name: modality.encoding for modality in manifest.modalities}
         self._projectors: dict[str, EventProjector] = {}
+        self._sweeps: dict[str, tuple[PointCloud, np.ndarray]] = {}
         self._scaled_camera: CameraModel | None = None
         self._calibration = calibration
 
@@ -79,7 +81,8 @@ class Projection:
 
         Returns:
             (height, width, 3) of `input_hw`: uint8 for images and events, float32 for LiDAR
-            and for aligned images of that dtype.
+            and for aligned images of that dtype. Of a sweep that was projected last time it is
+            the very same array, so nobody may write to it.
 
         Raises:
             InputError: where the calibration does not suffice, or an aligned image has another
@@ -92,8 +95,7 @@ class Projection:
         if isinstance(encoding, EventEncoding):
             return self._event_projector(modality, encoding).raster(data)
         if isinstance(encoding, LidarEncoding):
-            camera_from_lidar = self._calibration.camera_from[modality]
-            return lidar_raster(data, camera_from_lidar, self._camera_at_input(), encoding)
+            return self._sweep_raster(modality, data, encoding)
         if isinstance(encoding, AlignedImageEncoding):
             dtype, resize = encoding.dtype, encoding.resize
             return aligned_raster(data, self._input_hw, dtype, resize, modality)
@@ -106,11 +108,23 @@ class Projection:
         self._calibration = calibration
         self._scaled_camera = None
         self._projectors.clear()
+        self._sweeps.clear()
 
     def _camera_at_input(self) -> CameraModel:
         if self._scaled_camera is None:
             self._scaled_camera = self._calibration.cameras['camera'].scaled_to(self._input_hw)
         return self._scaled_camera
+
+    def _sweep_raster(
+        self, modality: str, cloud: PointCloud, encoding: LidarEncoding
+    ) -> np.ndarray:
+        # A sweep serves several frames of a faster camera.
+        latest = self._sweeps.get(modality)
+        if latest is None or latest[0] is not cloud:
+            camera_from_lidar = self._calibration.camera_from[modality]
+            raster = lidar_raster(cloud, camera_from_lidar, self._camera_at_input(), encoding)
+            latest = self._sweeps[modality] = cloud, raster
+        return latest[1]
 
     def _event_projector(self, modality: str, encoding: EventEncoding) -> EventProjector:
         if modality not in self._projectors:

@@ -53,6 +53,7 @@ class Settings:
         calibration: of the rig; None takes CameraInfo and /tf_static from the recording.
         backend: of `runtime.engine`.
         threads: of `runtime.engine`.
+        reuse_features: of `runtime.engine`.
         keep_going: count messages that cannot be used, and go on as the node does; otherwise the
             first one ends the replay.
     """
@@ -66,6 +67,7 @@ class Settings:
     calibration: Calibration | None = None
     backend: str = 'auto'
     threads: int | None = None
+    reuse_features: bool = False
     keep_going: bool = False
 
 
@@ -197,7 +199,7 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
     with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
         topics = find_topics(reader, settings.topics)
         calibration = settings.calibration or calibration_of(reader, topics)
-        engine = open_engine(bundle, settings.backend, settings.threads)
+        engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         drive = Drive(
             reader,
             topics,

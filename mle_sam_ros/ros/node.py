@@ -138,17 +138,29 @@ class PerceptionNode(LifecycleNode):
         self.get_logger().info(f'{self._bundle.directory} on {self._engine.description}: proven')
 
     def _open_engine(self) -> DescribedEngine:
-        backend, threads = self.parameters.backend, self.parameters.threads or None
         try:
-            return open_engine(self._bundle, backend, threads)
+            return self._open_proven()
         except NotBuiltError:
             if self.parameters.unbuilt_engine == 'refuse':
                 raise
         try:
-            build_engine(self._bundle, backend, progress=BuildReporter(self._report_building))
+            build_engine(
+                self._bundle,
+                self.parameters.backend,
+                progress=BuildReporter(self._report_building),
+            )
         finally:
             self._building = ''
-        return open_engine(self._bundle, backend, threads)
+        return self._open_proven()
+
+    def _open_proven(self) -> DescribedEngine:
+        parameters = self.parameters
+        return open_engine(
+            self._bundle,
+            parameters.backend,
+            parameters.threads or None,
+            parameters.reuse_features,
+        )
 
     def _report_building(self, text: str) -> None:
         # Configuring keeps the executor busy, so that no timer would tell.

@@ -46,6 +46,8 @@ class NodeParameters:
         unbuilt_engine: what configuring does where that was not done: refuse, and say what to
             type; or build, which takes minutes and is reported on /diagnostics.
         threads: of the engine; 0 lets it choose.
+        reuse_features: encode a LiDAR sweep once for all the camera frames that it serves; the
+            masks are the same.
         autostart: configure and activate at once; otherwise a lifecycle manager does.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
             for packet where event_camera_msgs is installed.
@@ -59,6 +61,7 @@ class NodeParameters:
     backend: str = 'auto'
     unbuilt_engine: str = 'refuse'
     threads: int = 0
+    reuse_features: bool = False
     autostart: bool = True
     event_message: str = 'auto'
     executor: str = 'events'

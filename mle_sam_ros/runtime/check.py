@@ -3,14 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.bundle import Bundle, Precision
 from mle_sam_ros.runtime.engine import load_engine
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.proof import Proof
 
 
 def check_bundle(
-    directory: Path | str, backend: str = 'auto', threads: int | None = None
+    directory: Path | str,
+    backend: str = 'auto',
+    threads: int | None = None,
+    precision: Precision = 'fp32',
 ) -> Iterator[str]:
     """Check a bundle step by step.
 
@@ -18,6 +21,7 @@ def check_bundle(
         directory: the bundle.
         backend: as in `open_engine`.
         threads: as in `open_engine`.
+        precision: as in `load_engine`.
 
     Yields:
         one line per thing that was found right, as soon as it is known.
@@ -35,7 +39,7 @@ def check_bundle(
     bundle.verify_hashes()
     num_bytes = sum(bundle.path(name).stat().st_size for name in manifest.files)
     yield f'hashes: {len(manifest.files)} files, {num_bytes / 1e6:.1f} MB, as in the manifest'
-    engine = load_engine(bundle, backend, threads)
+    engine = load_engine(bundle, backend, threads, precision)
     yield f'graphs: names, shapes and dtypes as they must be ({engine.description})'
     yield from describe_proof(prove(engine, bundle))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import COMPILED_BACKENDS
 from mle_sam_ros.runtime.built_engines import load_built
-from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.bundle import Bundle, Precision
 from mle_sam_ros.runtime.contract import available_threads
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.proof import DescribedEngine
@@ -17,7 +17,10 @@ BACKENDS = ('onnx', 'openvino')
 
 
 def open_engine(
-    bundle: Bundle | Path | str, backend: str = 'auto', threads: int | None = None
+    bundle: Bundle | Path | str,
+    backend: str = 'auto',
+    threads: int | None = None,
+    reuse_features: bool = False,
 ) -> DescribedEngine:
     """Verify a bundle, load it, and prove that it answers as exported, for every subset.
 
@@ -26,6 +29,7 @@ def open_engine(
         backend: one of `BACKENDS` or `COMPILED_BACKENDS`; `auto` takes the fastest of `BACKENDS`
             that is installed.
         threads: that share the work of one graph; None takes every processor there is.
+        reuse_features: as in `DescribedEngine`.
 
     Raises:
         InputError: for a damaged bundle, an unknown backend, one that is not installed, or an
@@ -36,13 +40,24 @@ def open_engine(
     bundle.verify_hashes()
     engine = load_engine(bundle, backend, threads)
     prove(engine, bundle)
+    engine.reuse_features = reuse_features
     return engine
 
 
 def load_engine(
-    bundle: Bundle, backend: str = 'auto', threads: int | None = None
+    bundle: Bundle,
+    backend: str = 'auto',
+    threads: int | None = None,
+    precision: Precision = 'fp32',
 ) -> DescribedEngine:
     """Load a bundle without any proof: for those who then compare or measure it.
+
+    Args:
+        bundle: to run.
+        backend: as in `open_engine`.
+        threads: as in `open_engine`.
+        precision: of the graphs that one of `BACKENDS` runs. Processors compute those of fp16 in
+            float32, slower than the others: it shows what rounding costs where there is no GPU.
 
     Raises:
         InputError: for an unknown backend, one that is not installed, or a graph that cannot be
@@ -59,7 +74,7 @@ def load_engine(
     threads = available_threads() if threads is None else threads
     if threads < 1:
         raise InputError(f'threads: expected at least 1, got {threads}; choose a positive number')
-    return _engine_type(name)(bundle, threads)
+    return _engine_type(name)(bundle, threads, precision)
 
 
 def _fastest_backend() -> str:
@@ -67,7 +82,7 @@ def _fastest_backend() -> str:
     return 'openvino' if find_spec('openvino') else 'onnx'
 
 
-def _engine_type(name: str) -> Callable[[Bundle, int], DescribedEngine]:
+def _engine_type(name: str) -> Callable[[Bundle, int, Precision], DescribedEngine]:
     # Imported here: each backend is optional, and slow to import.
     try:
         if name == 'onnx':

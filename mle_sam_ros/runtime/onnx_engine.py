@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.bundle import Bundle, Precision
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
@@ -14,6 +14,7 @@ import onnxruntime
 _DTYPES: dict[str, str] = {
     'tensor(uint8)': 'uint8',
     'tensor(float)': 'float32',
+    'tensor(float16)': 'float16',
     'tensor(bool)': 'bool',
 }
 
@@ -21,20 +22,21 @@ _DTYPES: dict[str, str] = {
 class OnnxEngine(SplitEngine):
     """Runs a bundle with ONNX Runtime; see `SplitEngine`."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    def __init__(self, bundle: Bundle, threads: int, precision: Precision = 'fp32') -> None:
         """Load the graphs.
 
         Args:
             bundle: to run.
             threads: number of threads that share the work of one graph.
+            precision: of the graphs to take.
 
         Raises:
             InputError: for a graph that cannot be loaded, or is not what the manifest says.
         """
-        self.description = f'ONNX Runtime {onnxruntime.__version__}, {threads} threads'
+        self.description = f'ONNX Runtime {onnxruntime.__version__} {precision}, {threads} threads'
         self._threads = threads
         self._sessions: dict[str, onnxruntime.InferenceSession] = {}
-        super().__init__(bundle)
+        super().__init__(bundle, precision)
         self._bindings = {
             name: self._encoder_binding(name, index) for index, name in enumerate(self._names)
         }
@@ -63,7 +65,9 @@ class OnnxEngine(SplitEngine):
         binding = self._sessions[name].io_binding()
         for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):
             slot = features[index : index + 1]
-            binding.bind_output(feature_name, 'cpu', 0, np.float32, slot.shape, slot.ctypes.data)
+            binding.bind_output(
+                feature_name, 'cpu', 0, slot.dtype.type, slot.shape, slot.ctypes.data
+            )
         return binding
 
 

@@ -6,34 +6,35 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.bundle import Bundle, Precision
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
 import openvino
 from openvino.frontend import FrontEndManager
 
-_DTYPES: dict[str, str] = {'u8': 'uint8', 'f32': 'float32', 'boolean': 'bool'}
+_DTYPES: dict[str, str] = {'u8': 'uint8', 'f16': 'float16', 'f32': 'float32', 'boolean': 'bool'}
 
 
 class OpenvinoEngine(SplitEngine):
     """Runs a bundle with OpenVINO; see `SplitEngine`."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    def __init__(self, bundle: Bundle, threads: int, precision: Precision = 'fp32') -> None:
         """Load the graphs.
 
         Args:
             bundle: to run.
             threads: number of threads that share the work of one graph.
+            precision: of the graphs to take.
 
         Raises:
             InputError: for a graph that cannot be loaded, or is not what the manifest says.
         """
         version = openvino.get_version().split('-')[0]
-        self.description = f'OpenVINO {version}, {threads} threads'
+        self.description = f'OpenVINO {version} {precision}, {threads} threads'
         self._threads = threads
         self._requests: dict[str, openvino.InferRequest] = {}
-        super().__init__(bundle)
+        super().__init__(bundle, precision)
         self._present = np.zeros(len(self._names), np.bool_)
         self._share_buffers()
 

@@ -39,10 +39,19 @@ LIMITS: dict[Precision, Limits] = {
 
 
 class DescribedEngine(Engine, Protocol):
-    """An engine that says what it is, and lets its features be seen."""
+    """An engine that says what it is, and lets its features be seen.
+
+    Attributes:
+        description: what runs the bundle, for people.
+        precision: of its arithmetic.
+        reuse_features: do not encode again a raster that is the very array that was encoded last
+            for its modality, as of a sweep that serves several frames. The answer is the same;
+            rasters must not be written to once they were handed over. May be set at any time.
+    """
 
     description: str
     precision: Precision
+    reuse_features: bool
 
     def features(self, name: str) -> list[np.ndarray]:
         """What a modality's encoder said last, (1, C, h, w) by level."""

@@ -6,17 +6,19 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, FUSE_DECODE_NAME, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_name, fuse_decode_name, Precision
 from mle_sam_ros.runtime.contract import (
     check_encoder,
     check_fuse_decode,
     check_request,
+    FEATURE_DTYPES,
     Signature,
 )
+from mle_sam_ros.runtime.feature_reuse import FeatureReuse
 import numpy as np
 
 
-class SplitEngine(ABC):
+class SplitEngine(FeatureReuse, ABC):
     """Runs the encoders of the modalities that are present one after another, then the rest.
 
     The encoders write into their slots of buffers that the decoder reads; a slot whose modality is
@@ -25,39 +27,48 @@ class SplitEngine(ABC):
     Attributes:
         description: what runs the bundle, for people.
         precision: of its arithmetic.
+        reuse_features: as in `proof.DescribedEngine`.
     """
 
     description: str
-    precision: Precision = 'fp32'
+    precision: Precision
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, precision: Precision) -> None:
         """Load the graphs and check them against the manifest.
 
         Args:
             bundle: to run.
+            precision: of the graphs to take.
 
         Raises:
             InputError: for a graph that cannot be loaded, or is not what the manifest says.
         """
+        super().__init__()
+        self.precision = precision
         self._names = bundle.manifest.modality_names
         self._specs = {}
         shapes: list[tuple[int, ...]] = []
         for name in self._names:
-            path = bundle.path(encoder_name(name))
+            path = bundle.path(encoder_name(name, precision))
             signatures = self._load_encoder(name, path)
-            self._specs[name], shapes = check_encoder(*signatures, bundle.manifest, str(path))
-        path = bundle.path(FUSE_DECODE_NAME)
-        check_fuse_decode(*self._load_decoder(path), bundle.manifest, shapes, str(path))
-        self._features = [np.zeros((len(self._names), *shape), np.float32) for shape in shapes]
+            self._specs[name], shapes = check_encoder(
+                *signatures, bundle.manifest, str(path), precision
+            )
+        path = bundle.path(fuse_decode_name(precision))
+        signatures = self._load_decoder(path)
+        check_fuse_decode(*signatures, bundle.manifest, shapes, str(path), precision)
+        dtype = FEATURE_DTYPES[precision]
+        self._features = [np.zeros((len(self._names), *shape), dtype) for shape in shapes]
 
     def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
         """Segment one instant; see `core.inference.Engine`."""
         check_request(rasters, present, self._specs)
         timings_ms = {}
         for name in self._names:
-            if name in present:
+            if name in present and not self._is_encoded(name, rasters[name]):
                 start_ns = perf_counter_ns()
-                self._encode(name, rasters[name])
+                with self._encoding(name, rasters[name]):
+                    self._encode(name, rasters[name])
                 timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
         start_ns = perf_counter_ns()
         answer = self._decode(np.array([name in present for name in self._names]))

@@ -14,6 +14,7 @@ from mle_sam_ros.runtime.contract import (
     FEATURE_NAMES,
 )
 from mle_sam_ros.runtime.cuda_runtime import describe_gpu, DeviceArray, PinnedArray
+from mle_sam_ros.runtime.feature_reuse import FeatureReuse
 from mle_sam_ros.runtime.tensorrt_plan import ALIGNMENT, Lane, Plan
 import numpy as np
 import tensorrt
@@ -27,7 +28,7 @@ def plan_name(graph: str) -> str:
     return f'{graph}.plan'
 
 
-class TensorrtEngine:
+class TensorrtEngine(FeatureReuse):
     """Runs the plans of a bundle; calls come from one thread.
 
     Every encoder has a stream of its own and writes straight into its slot of what the decoder
@@ -37,6 +38,7 @@ class TensorrtEngine:
     Attributes:
         description: what runs the bundle, for people.
         precision: of its arithmetic.
+        reuse_features: as in `proof.DescribedEngine`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class TensorrtEngine:
             InputError: for plans that TensorRT cannot load here, or that are not what the
                 manifest says.
         """
+        super().__init__()
         self.precision: Precision = precision
         self._names = bundle.manifest.modality_names
 
@@ -95,11 +98,12 @@ class TensorrtEngine:
         lanes = {}
         for index, name in enumerate(self._names):
             self._present.array[index] = name in present
-            if name in present:
+            if name in present and not self._is_encoded(name, rasters[name]):
                 # The next raster is staged while the GPU works on this one.
-                np.copyto(self._rasters[name].array[0], rasters[name])
-                lanes[f'encoder_{name}'] = self._encoders[name]
-                self._encoders[name].launch()
+                with self._encoding(name, rasters[name]):
+                    np.copyto(self._rasters[name].array[0], rasters[name])
+                    lanes[f'encoder_{name}'] = self._encoders[name]
+                    self._encoders[name].launch()
         self._decoder.launch(after=list(lanes.values()))
         self._decoder.stream.synchronize()
         lanes[FUSE_DECODE] = self._decoder

@@ -13,6 +13,7 @@ from mle_sam_ros.runtime.contract import (
     check_request,
     Signature,
 )
+from mle_sam_ros.runtime.feature_reuse import FeatureReuse
 from mle_sam_ros.runtime.torch_device import best_device, Device
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def package_name(graph: str) -> str:
     return f'{graph}.compiled.pt2'
 
 
-class TorchEngine:
+class TorchEngine(FeatureReuse):
     """Runs compiled packages; each with its copies is one CUDA graph where there is a GPU.
 
     A package holds native code, which loading it runs: load only what this machine has built, or
@@ -40,6 +41,7 @@ class TorchEngine:
     Attributes:
         description: what runs the bundle, for people.
         precision: of its arithmetic.
+        reuse_features: as in `proof.DescribedEngine`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TorchEngine:
         Raises:
             InputError: for a package that cannot be loaded, or is not what the manifest says.
         """
+        super().__init__()
         self._device = device or best_device()
         self.precision = precision
         self.description = f'torch {torch.__version__} {precision}, {self._device.name}'
@@ -84,10 +87,11 @@ class TorchEngine:
         with torch.inference_mode(), self._device.context():
             clock = self._device.clock()
             for name in self._names:
-                if name in present:
+                if name in present and not self._is_encoded(name, rasters[name]):
                     # The GPU encodes one modality while the host stages the next.
-                    self._rasters[name].upload(rasters[name][None])
-                    self._encode[name]()
+                    with self._encoding(name, rasters[name]):
+                        self._rasters[name].upload(rasters[name][None])
+                        self._encode[name]()
                     clock.mark(encoder_graph(name))
             self._present.upload(np.array([name in present for name in self._names]))
             self._decode()
