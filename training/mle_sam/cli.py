@@ -97,6 +97,7 @@ def _export(options: argparse.Namespace) -> None:
     from mle_sam.checkpoint import read_checkpoint
     from mle_sam.datasets.opening import open_dataset
     from mle_sam.export.bundle import export_bundle
+    from mle_sam.export.onnx_graphs import GraphOptions
 
     checkpoint = read_checkpoint(options.checkpoint)
     if checkpoint.stage != 'experts':
@@ -118,8 +119,9 @@ def _export(options: argparse.Namespace) -> None:
     accuracy = {}
     if options.accuracy:
         accuracy = read_accuracy(options.accuracy, options.checkpoint)
+    graphs = GraphOptions(tuple(options.precision), options.attention, options.opset)
     bundle = export_bundle(
-        checkpoint, golden.rasters, accuracy, options.out, tuple(options.programs)
+        checkpoint, golden.rasters, accuracy, options.out, tuple(options.programs), graphs
     )
     print(bundle.directory)
 
@@ -199,6 +201,26 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument('--checkpoint', type=Path, required=True)
     export.add_argument('--accuracy', type=Path, help='evaluation.json, for the manifest')
     export.add_argument('--out', type=Path, required=True)
+    export.add_argument(
+        '--precision',
+        nargs='+',
+        choices=('fp32', 'fp16'),
+        default=('fp32',),
+        help='of the graphs; those of fp32 are always there',
+    )
+    export.add_argument(
+        '--attention',
+        choices=('fp16', 'bf16'),
+        default='fp16',
+        help='core of the attention in the graphs of fp16',
+    )
+    export.add_argument(
+        '--opset',
+        type=int,
+        choices=(18, 20, 23),
+        default=20,
+        help='of ONNX; 23 has attention as one node, for TensorRT 10.14 and later',
+    )
     export.add_argument(
         '--programs',
         nargs='+',

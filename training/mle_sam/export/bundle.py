@@ -7,26 +7,15 @@ import tempfile
 
 from mle_sam_ros.core.manifest import SCHEMA_VERSION
 from mle_sam_ros.core.record import to_mapping
-from mle_sam_ros.runtime.bundle import (
-    Bundle,
-    encoder_name,
-    FUSE_DECODE_NAME,
-    GOLDEN_NAME,
-    Precision,
-    write_bundle,
-)
+from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME, Precision, write_bundle
 from mle_sam_ros.runtime.golden import subsets
 import numpy as np
 import torch
-from torch import nn
 
 from mle_sam.checkpoint import Checkpoint, load_model
-from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.export.onnx_graphs import export_graphs, GraphOptions
 from mle_sam.export.program import export_programs
 from mle_sam.model import MleSam
-
-FEATURE_NAMES = ['features_0', 'features_1', 'features_2']
-OPSET = 20  # the first with Gelu as one node; read by TensorRT 10.3 and later
 
 
 def export_bundle(
@@ -35,6 +24,7 @@ def export_bundle(
     accuracy: dict[str, object],
     directory: Path,
     programs: tuple[Precision, ...] = (),
+    graphs: GraphOptions = GraphOptions(),
 ) -> Bundle:
     """Write a bundle, whole or not at all.
 
@@ -44,33 +34,16 @@ def export_bundle(
         accuracy: measured figures, with the data they were measured on.
         directory: of the bundle.
         programs: precisions in which the torch backend shall be able to compile it, too.
+        graphs: how to export.
 
     Raises:
         InputError: if the directory holds something other than a bundle.
     """
     model = load_model(checkpoint)
-    config = model.config
-    encoders = {name: EncoderGraph(model, name).eval() for name in config.modality_names}
-    decoder = FuseDecodeGraph(model).eval()
-    inputs = {name: torch.from_numpy(raster)[None] for name, raster in rasters.items()}
-    with torch.inference_mode():
-        features = {name: encoders[name](inputs[name]) for name in config.modality_names}
-    stacked = tuple(torch.cat(level) for level in zip(*features.values(), strict=True))
-    present = torch.ones(len(inputs), dtype=torch.bool)
     with tempfile.TemporaryDirectory() as room:
-        files: dict[str, bytes | Path] = {
-            GOLDEN_NAME: _npz(golden_arrays(model, rasters)),
-            FUSE_DECODE_NAME: _to_onnx(
-                decoder,
-                (*stacked, present),
-                [*FEATURE_NAMES, 'present'],
-                ['label_map', 'confidence', 'router_weights'],
-                Path(room) / FUSE_DECODE_NAME,
-            ),
-        }
-        for name, encoder in encoders.items():
-            path = Path(room) / encoder_name(name)
-            files[path.name] = _to_onnx(encoder, (inputs[name],), ['raster'], FEATURE_NAMES, path)
+        files: dict[str, bytes | Path] = {GOLDEN_NAME: _npz(golden_arrays(model, rasters))}
+        for precision in graphs.all_precisions:
+            files |= export_graphs(model, rasters, precision, graphs, Path(room))
         for precision in programs:
             files |= export_programs(model, rasters, precision)
         return write_bundle(directory, files, _manifest(checkpoint, accuracy))
@@ -92,27 +65,6 @@ def golden_arrays(model: MleSam, rasters: dict[str, np.ndarray]) -> dict[str, np
             arrays[f'confidence/{key}'] = (confidence * 255).round().to(torch.uint8).numpy()
             arrays[f'router_weights/{key}'] = segmentation.router_weights_BLM[0].numpy()
     return arrays
-
-
-def _to_onnx(
-    graph: nn.Module,
-    inputs: tuple[torch.Tensor, ...],
-    input_names: list[str],
-    output_names: list[str],
-    path: Path,
-) -> Path:
-    torch.onnx.export(
-        graph,
-        inputs,
-        path,
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=input_names,
-        output_names=output_names,
-        external_data=False,
-        verbose=False,
-    )
-    return path
 
 
 def _manifest(checkpoint: Checkpoint, accuracy: dict[str, object]) -> dict[str, object]:

@@ -1,5 +1,11 @@
-"""The two kinds of graph of a bundle, rewritten exactly for engines. M modalities, K classes."""
+"""The two kinds of graph of a bundle, rewritten exactly for engines.
 
+Shape suffixes: M modalities, K classes, C channels, H height, W width.
+
+What they compute in float32, whatever the precision of the rest, stands here too; see `precision`.
+"""
+
+from collections.abc import Sequence
 import copy
 
 from sam2.modeling.sam2_utils import LayerNorm2d
@@ -7,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mle_sam.auxiliary_head import AuxiliaryHead
+from mle_sam.export.enlarging import BandedEnlargement
 from mle_sam.lora import LoraLinear
 from mle_sam.model import MleSam
 
@@ -19,7 +27,7 @@ class EncoderGraph(nn.Module):
         encoder = copy.deepcopy(model.image_encoder)
         _merge_lora(encoder.trunk, modality)
         height, width = model.config.input_hw
-        self.register_buffer('mean', getattr(encoder, f'mean_{modality}')[:, None, None])
+        self.normalise = Normalisation(model, [modality])
         self.register_buffer(
             'position', encoder.trunk._get_pos_embed((height // 4, width // 4)).detach()
         )
@@ -27,9 +35,6 @@ class EncoderGraph(nn.Module):
         self.patch_embed = (
             adapters[modality] if modality in adapters else encoder.trunk.patch_embed
         )
-        # The weights absorb std. They cannot absorb the mean: the padding is zero after it.
-        std = getattr(encoder, f'std_{modality}')[:, None, None]
-        self.patch_embed.proj.weight = nn.Parameter(self.patch_embed.proj.weight.detach() / std)
         self.trunk, self.neck = encoder.trunk, encoder.neck
         # The neck passes its two finest levels through, so two 1x1 convolutions in a row are one.
         decoder, convs = model.sam_mask_decoder, self.neck.convs
@@ -43,25 +48,50 @@ class EncoderGraph(nn.Module):
 
     def forward(self, raster: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode a (1, H, W, 3) raster."""
-        image = raster.float().permute(0, 3, 1, 2) - self.mean
+        image = self.normalise([raster]).to(self.position.dtype)
         x = self.patch_embed(image) + self.position
         stage_maps = []
         for index, block in enumerate(self.trunk.blocks):
             x = block(x)
             if index in self.trunk.stage_ends:
                 stage_maps.append(x.permute(0, 3, 1, 2))
-        pyramid, _ = self.neck(stage_maps)
-        return pyramid[0], pyramid[1], pyramid[2]
+        # The neck's own forward pass would leave a lower precision for good.
+        coarsest, semantic, intermediate, fine = (
+            conv(stage) for conv, stage in zip(self.neck.convs, reversed(stage_maps), strict=True)
+        )
+        semantic = semantic + F.interpolate(coarsest, scale_factor=2.0, mode='nearest')
+        return fine, intermediate, semantic
 
 
 class FuseDecodeGraph(nn.Module):
-    """Everything after the encoders, for one instant."""
+    """Everything after the encoders, for one instant, without what nothing reads."""
 
-    def __init__(self, model: MleSam):
+    def __init__(self, model: MleSam, enlarge: nn.Module | None = None):
+        """Take a copy of the weights.
+
+        Args:
+            model: the network.
+            enlarge: adds up the logits of the levels, from `enlarging`; None for the one that
+                processors like.
+        """
         super().__init__()
-        self.model = copy.deepcopy(model)
-        self.model.image_encoder = nn.Identity()
-        _rewrite_for_engines(self.model.sam_mask_decoder)
+        network = rewritten(model)
+        decoder, prompt = network.sam_mask_decoder, network.sam_prompt_encoder
+        self.fusion, self.auxiliary_head = network.fusion, None
+        if model.config.auxiliary_head:
+            self.auxiliary_head = _AuxiliaryGraph(network.auxiliary_head)
+        self.transformer = decoder.transformer
+        self.upscaling = decoder.output_upscaling
+        self.hypernetworks = _StackedPerceptrons(decoder.output_hypernetworks_mlps[1:])
+        height, width = model.config.input_hw
+        num_levels = 3 if model.config.auxiliary_head else 1
+        self.enlarge = enlarge or BandedEnlargement((height, width), num_levels)
+        position = prompt.position_encoding((height // 16, width // 16))
+        tokens = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
+        queries = torch.cat([*(token.weight for token in tokens), prompt.sparse(1)[0]])
+        self.register_buffer('position', position.detach().contiguous())
+        self.register_buffer('queries', queries[None].detach())
+        self.register_buffer('no_mask', prompt.dense().detach())
 
     def forward(
         self,
@@ -70,21 +100,82 @@ class FuseDecodeGraph(nn.Module):
         features_2: torch.Tensor,
         present: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Decode features (M, C, h, w) with present (M,) bool.
+        """Decode features (M, C, h, w) of any precision with present (M,) bool.
 
         Returns:
             label_map (H, W) uint8, confidence (H, W) uint8, router_weights (levels, M) float32.
         """
-        levels = [features[:, None] for features in (features_0, features_1, features_2)]
-        segmentation = self.model.decode(levels, present[None])
-        logits_KHW = self.model.logits(segmentation)[0]
+        levels = [features.float()[:, None] for features in (features_0, features_1, features_2)]
+        fused, router_weights_1LM = self.fusion(levels, present[None])
+        fused = [level.to(self.queries.dtype) for level in fused]
+        logits = [self._masks(fused)]
+        if self.auxiliary_head is not None:
+            fine, *coarse = self.auxiliary_head(fused)
+            logits = [0.5 * level for level in (logits[0] + fine, *coarse)]
+        logits_KHW = self.enlarge(logits).squeeze(0)
         top, label_map = logits_KHW.max(0)
         confidence = 1.0 / (logits_KHW - top).exp().sum(0)
         return (
-            label_map.to(torch.uint8),
+            # TensorRT has no cast from integers to uint8.
+            label_map.float().to(torch.uint8),
             (confidence * 255.0).round().to(torch.uint8),
-            segmentation.router_weights_BLM[0],
+            router_weights_1LM[0],
         )
+
+    def _masks(self, fused: list[torch.Tensor]) -> torch.Tensor:
+        """The mask decoder's (1, K, H/4, W/4) logits, float32."""
+        fine, intermediate, semantic = fused
+        hidden, image = self.transformer(semantic + self.no_mask, self.position, self.queries)
+        image = image.transpose(1, 2).reshape(semantic.shape)
+        first, norm, activation, second, last = self.upscaling
+        image = activation(norm(first(image) + intermediate))
+        image = last(second(image) + fine)
+        # In front stand the tokens of the object score, of the IoU, and of mask 0.
+        masks_1KC = self.hypernetworks(hidden[:, 3 : 3 + self.hypernetworks.num])
+        masks_1KN = masks_1KC.float() @ image.flatten(2).float()
+        return masks_1KN.unflatten(2, fine.shape[-2:])
+
+
+class Normalisation(nn.Module):
+    """Rasters in units of their own, always in float32: event counts and metres reach far."""
+
+    def __init__(self, model: MleSam, modalities: Sequence[str]):
+        super().__init__()
+        for name in ('mean', 'std'):
+            values = [getattr(model.image_encoder, f'{name}_{m}') for m in modalities]
+            self.register_buffer(name, torch.stack(values)[:, :, None, None].clone())
+
+    def forward(self, rasters: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Normalise a (1, H, W, 3) raster per modality: (M, 3, H, W) float32."""
+        images = [raster.float().permute(0, 3, 1, 2) for raster in rasters]
+        images_M3HW = torch.cat(images) if len(images) > 1 else images[0]
+        return (images_M3HW - self.mean) / self.std
+
+
+class InFloat32(nn.Module):
+    """A layer that gives float32, and takes it, whatever it is given."""
+
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply it."""
+        return self.layer(x.float())
+
+
+class ChannelsLastNorm(nn.Module):
+    """`LayerNorm2d` as one layer normalisation node, easily kept in float32."""
+
+    def __init__(self, original: LayerNorm2d):
+        super().__init__()
+        self.weight, self.bias, self.eps = original.weight, original.bias, original.eps
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (B, C, H, W) over C."""
+        x = x.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)
 
 
 class _PixelShuffleUp(nn.Module):
@@ -102,21 +193,64 @@ class _PixelShuffleUp(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
-class _ChannelsLastNorm(nn.Module):
-    """`LayerNorm2d` as one layer normalisation node, easily kept in float32."""
+class _AuxiliaryGraph(nn.Module):
+    """The auxiliary head, with the layers that it composes on every call composed once."""
 
-    def __init__(self, original: LayerNorm2d):
+    def __init__(self, head: AuxiliaryHead):
         super().__init__()
-        self.weight, self.bias, self.eps = original.weight, original.bias, original.eps
+        self.perceptrons, self.classifiers = head.perceptrons, nn.ModuleList()
+        classify = head.predict.weight[:, :, 0, 0]
+        bias = classify @ head.fuse.bias + head.predict.bias
+        for fuse in head.fuse.weight.chunk(len(head.perceptrons), dim=1):
+            weight = (classify @ fuse[:, :, 0, 0])[:, :, None, None]
+            layer = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=bias is not None)
+            layer.weight = nn.Parameter(weight.detach())
+            if bias is not None:
+                layer.bias = nn.Parameter(bias.detach())
+            self.classifiers.append(InFloat32(layer))
+            bias = None  # the first level has it for all
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.permute(0, 2, 3, 1)
-        x = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2)
+    def forward(self, fused: list[torch.Tensor]) -> list[torch.Tensor]:
+        return [
+            classify(perceptron(features))
+            for classify, perceptron, features in zip(
+                self.classifiers, self.perceptrons, fused, strict=True
+            )
+        ]
+
+
+class _StackedPerceptrons(nn.Module):
+    """Perceptrons of equal shape, each for its own token, as one product per layer."""
+
+    def __init__(self, originals: Sequence[nn.Module]):
+        super().__init__()
+        self.num = len(originals)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for layers in zip(*(original.layers for original in originals), strict=True):
+            weight = torch.stack([layer.weight.detach().t() for layer in layers])
+            bias = torch.stack([layer.bias.detach()[None] for layer in layers])
+            self.weights.append(nn.Parameter(weight.contiguous(), requires_grad=False))
+            self.biases.append(nn.Parameter(bias, requires_grad=False))
+
+    def forward(self, tokens_1KC: torch.Tensor) -> torch.Tensor:
+        x_K1C = tokens_1KC.transpose(0, 1)
+        last = len(self.weights) - 1
+        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            x_K1C = torch.baddbmm(bias, x_K1C, weight)
+            x_K1C = x_K1C if index == last else x_K1C.relu()
+        return x_K1C.transpose(0, 1)
+
+
+def rewritten(model: MleSam) -> MleSam:
+    """A copy of a network with the layers of its decoder that engines like; no encoder."""
+    network = copy.deepcopy(model)
+    network.image_encoder = nn.Identity()
+    _rewrite_for_engines(network.sam_mask_decoder)
+    return network
 
 
 def _rewrite_for_engines(module: nn.Module) -> None:
-    rewrites = {nn.ConvTranspose2d: _PixelShuffleUp, LayerNorm2d: _ChannelsLastNorm}
+    rewrites = {nn.ConvTranspose2d: _PixelShuffleUp, LayerNorm2d: ChannelsLastNorm}
     for name, child in module.named_children():
         rewrite = rewrites.get(type(child))
         if rewrite:
