@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 SAM2 := sam2==1.1.0
+SAM2_MODULES ?= build/sam2
 
-.PHONY: demo test lint format bench setup clean system-libraries
+.PHONY: demo test lint format bench gpu-bench setup clean system-libraries
 
 demo: $(VENV)/.node
 	$(BIN)/mle-sam demo --out out/demo
@@ -29,6 +30,14 @@ format: $(VENV)/.node
 bench: $(VENV)/.training
 	$(BIN)/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/engines.py engines/nano
+
+# With the PYTHON whose torch sees the GPU; of sam2 it takes the modules alone, from SAM2_MODULES.
+# Nothing is downloaded where they are there already.
+gpu-bench: $(SAM2_MODULES)/sam2
+	PYTHONPATH=.:training:$(SAM2_MODULES) $(PYTHON) benchmarks/gpu.py --out benchmarks/results $(GPU_BENCH)
+
+$(SAM2_MODULES)/sam2:
+	SAM2_BUILD_CUDA=0 $(PYTHON) -m pip install --quiet --no-deps --target $(SAM2_MODULES) $(SAM2)
 
 setup: $(VENV)/.training
 

@@ -4,9 +4,10 @@
     python benchmarks/gpu.py --only 1024x1024 M3 stacked    forms whose names have all these words
     python benchmarks/gpu.py --list                         only what would be measured
 
-Needs torch, numpy and the modules of `sam2` (what else its package imports is stood in for); no
-network and no checkpoint: the weights are random, which changes neither work nor time. From a
-checkout: PYTHONPATH=.:training, and the directory that holds `sam2`.
+Needs torch, numpy and the modules of `sam2` (what else its package imports is stood in for), and
+OpenCV for the forms that are whole engines; no network and no checkpoint: the weights are random,
+which changes neither work nor time. From a checkout: PYTHONPATH=.:training, and the directory that
+holds `sam2`.
 
 Each form is first compared with the plain network in float32 on the same rasters, then timed by
 CUDA events over rotating rasters. A row is printed, and written where --out says, as soon as it is
@@ -15,6 +16,7 @@ known: a command that was interrupted, given again, goes on behind the last row.
 
 import argparse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cache
 import gc
@@ -47,6 +49,10 @@ import torch  # noqa: E402
 MODALITIES = ('camera', 'event', 'lidar', 'depth')
 # The paper's, and two multiples of 224, which need no padding of windows.
 SIDES = (1024, 896, 672)
+# What may beat torch's own choice; measured one by one, and all together.
+FAST_KERNELS = {'attention': 'cudnn', 'windows': 'triton', 'gelu': 'tanh'}
+# Whole engines of the runtime; see `gpu_engine`.
+ENGINES = ('engine', 'engine-autotune')
 NUM_INPUTS = 4
 NUM_CLASSES = 25
 # The class of the most and of the least likely pixel of a random network are close to each other.
@@ -67,7 +73,7 @@ def main() -> int:
     report = Report.begin(device, arguments.size, arguments.out)
     bench = Bench(arguments.size, device, arguments.seconds, report)
     for module, group in groupby(forms, lambda form: form.module):
-        if todo := [form for form in group if not report.has(form.name)]:
+        if todo := [form for form in group if not report.has(form.name, arguments.retry)]:
             bench.run(module, todo)
     if len(forms) < len(wanted):
         print(f'\n{len(wanted) - len(forms)} forms with a CUDA graph need a GPU: left out')
@@ -85,18 +91,24 @@ def plan(arguments: argparse.Namespace) -> Iterator[Form]:
         for dtype in ('float32', 'float16'):
             yield replace(other, dtype=dtype)
         for batching in ('merged', 'stacked'):
-            yield from _graphs(replace(other, batching=batching, compiler='compile'))
+            compiled = replace(other, batching=batching, compiler='compile')
+            yield from _graphs(compiled)
+            yield from _graphs(replace(compiled, **FAST_KERNELS))
     yield from _by_modalities(first)
     yield from _by_part(first)
     for form in (first, *others):
-        stacked = replace(form, batching='stacked', compiler='autotune')
-        yield from _graphs(stacked)
-        yield from _graphs(replace(stacked, batching='merged'))
-        yield replace(stacked, attention='cudnn', graph=True)
+        for batching in ('stacked', 'merged'):
+            patient = replace(form, batching=batching, compiler='autotune')
+            yield from _graphs(patient)
+            yield from _graphs(replace(patient, **FAST_KERNELS))
+    for compiler in ENGINES:
+        yield replace(first, compiler=compiler, part='call')
+    yield replace(first, compiler='engine', part='call', modalities=2)
     for batching in ('merged', 'stacked'):
         ahead = replace(first, batching=batching, compiler='aoti')
         yield ahead
         yield replace(ahead, graph=True)
+        yield replace(ahead, graph=True, **FAST_KERNELS)
 
 
 def _eager(first: Form) -> Iterator[Form]:
@@ -117,7 +129,10 @@ def _compiled(first: Form) -> Iterator[Form]:
         yield from _graphs(replace(compiled, batching=batching))
     stacked = replace(compiled, batching='stacked', graph=True)
     yield replace(stacked, dtype='bfloat16')
-    yield replace(stacked, attention='cudnn')
+    for name, value in FAST_KERNELS.items():
+        yield replace(stacked, **{name: value})
+    for batching in ('merged', 'stacked'):
+        yield from _graphs(replace(compiled, batching=batching, **FAST_KERNELS))
     yield replace(stacked, decoder='float32')
 
 
@@ -151,46 +166,59 @@ class Bench:
         """Measure the forms that run one module; what goes wrong becomes their rows."""
         start_s = perf_counter()
         try:
-            model = random_model(self.size, module_form.input_hw, columns_of(module_form))
-            module = build_module(module_form, model).to(self.device)
             inputs = self._inputs(module_form)
-            with step_of(module_form, module, inputs[0]) as step:
+            with self._step(module_form, inputs[0]) as (step, weights_mb):
                 for form in forms:
-                    self.report.add(self._measured(form, step, module, inputs, start_s))
+                    row = self._measured(form, step, inputs, start_s)
+                    self.report.add(replace(row, weights_mb=weights_mb))
                     start_s = perf_counter()
         except Exception as error:  # compilers and kernels fail in ways of their own
             for form in forms:
-                if not self.report.has(form.name):
+                if not self.report.has(form.name, retry=True):
                     self.report.add(Row.failed(form.name, asdict(form), error))
+            self._check_gpu()
         finally:
-            module = inputs = step = None
+            inputs = step = None
             self._forget()
 
-    def _measured(
-        self,
-        form: Form,
-        step: Step,
-        module: torch.nn.Module,
-        inputs: list[Tensors],
-        start_s: float,
-    ) -> Row:
+    @contextmanager
+    def _step(self, form: Form, example: Tensors) -> Iterator[tuple[Step, float | None]]:
+        """What runs a module, and the size of its weights in 10^6 bytes."""
+        model = random_model(self.size, form.input_hw, columns_of(form))
+        if form.compiler in ENGINES:
+            # Imported here: nothing else needs the engines.
+            from gpu_engine import engine_step
+
+            rasters = rasters_of(replace(form, modalities=columns_of(form)), 0)
+            with engine_step(form, model, rasters) as step:
+                yield step, None
+            return
+        module = build_module(form, model).to(self.device)
+        weights_mb = sum(_bytes(tensor) for tensor in module.state_dict().values()) / 1e6
+        with step_of(form, module, example) as step:
+            yield step, round(weights_mb, 1)
+
+    def _measured(self, form: Form, step: Step, inputs: list[Tensors], start_s: float) -> Row:
         self._forget()
         if form.graph:
             step = Captured(step, inputs[0])
         if form.part == 'call':
             inputs = [tuple(tensor.cpu() for tensor in one) for one in inputs]
+        if form.part == 'call' and form.compiler not in ENGINES:
             step = HostCall(step, inputs[0], self.device)
         parity = self._parity(form, [t.cpu() for t in step(inputs[0])])
         built_s = perf_counter() - start_s
         times_ms = self._times_ms(form, step, inputs)
-        work = work_of(self.size, replace(form.module, batching='stacked', compiler='eager'))
+        work = work_of(
+            self.size,
+            Form(form.input_hw, form.modalities, 'stacked', form.dtype, part=form.module.part),
+        )
         return Row(
             form.name,
             asdict(form),
             *(round(float(np.percentile(times_ms, p)), 4) for p in (50, 99)),
             num_calls=len(times_ms),
             built_s=round(built_s, 1),
-            weights_mb=round(sum(_bytes(p) for p in module.state_dict().values()) / 1e6, 1),
             peak_mb=self._peak_mb(),
             gflop=round(work.gflop, 2),
             gigabytes=round(work.gigabytes, 4),
@@ -239,6 +267,14 @@ class Bench:
 
     def _reference(self, form: Form, seed: int) -> dict[str, Tensors]:
         return reference_of(self.size, self.device, form.input_hw, form.modalities, seed)
+
+    def _check_gpu(self) -> None:
+        """End the command where a kernel has broken the GPU's context: nothing runs in it."""
+        try:
+            if self.device.type == 'cuda':
+                torch.cuda.synchronize()
+        except RuntimeError as error:
+            raise SystemExit(f'the GPU is lost ({error}); the same command goes on') from None
 
     def _peak_mb(self) -> float | None:
         if self.device.type != 'cuda':
@@ -357,6 +393,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument('--only', nargs='+', default=[], help='words that names must have')
     parser.add_argument('--seconds', type=float, default=2.0, help='of timing per form')
     parser.add_argument('--out', type=Path, help='directory for gpu-<machine>.json')
+    parser.add_argument('--retry', action='store_true', help='measure again what has failed')
     parser.add_argument('--list', action='store_true', help='print the names of the forms')
     arguments = parser.parse_args()
     arguments.input = [tuple(hw) for hw in arguments.input or [(s, s) for s in SIDES]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import tempfile
 
-from mle_sam.export.variants import cast, Frame, FuseDecode, StackedEncoder
+from mle_sam.export.variants import cast, Frame, fuse_decode, Kernels, StackedEncoder
 from mle_sam.model import MleSam
 import torch
 from torch import nn
@@ -33,11 +33,13 @@ class Form:
         batching: `plain` (the network as it was trained), `merged` (one encoder each), `stacked`
             (one pass, a qkv weight each) or `low_rank` (one pass, shared weight and update).
         dtype: of the matrix products.
-        compiler: `eager`, one of `COMPILERS`, or `aoti`.
+        compiler: `eager`, one of `COMPILERS`, or `aoti`; or an engine, see `gpu_engine`.
         graph: whether it is captured as a CUDA graph.
         part: `frame`, `encoders` or `fuse_decode` from and to the GPU's memory, or `call`, a frame
             from and to that of the host.
         attention: `default` leaves the choice of the kernel to torch; or `cudnn`.
+        windows: what computes attention within windows, `torch` or `triton`.
+        gelu: `exact`, or the `tanh` that cuBLAS fuses; see `variants.Kernels`.
         decoder: `same` precision as the encoders, or `float32`.
     """
 
@@ -49,6 +51,8 @@ class Form:
     graph: bool = False
     part: str = 'frame'
     attention: str = 'default'
+    windows: str = 'torch'
+    gelu: str = 'exact'
     decoder: str = 'same'
 
     @property
@@ -64,6 +68,8 @@ class Form:
                 self.compiler,
                 *(['graph'] if self.graph else []),
                 *([self.attention] if self.attention != 'default' else []),
+                *([f'{self.windows}-windows'] if self.windows != 'torch' else []),
+                *([f'{self.gelu}-gelu'] if self.gelu != 'exact' else []),
                 *([f'decoder-{self.decoder}'] if self.decoder != 'same' else []),
             ]
         )
@@ -90,8 +96,9 @@ def build_module(form: Form, model: MleSam) -> nn.Module:
         return Plain(copy.deepcopy(model), names, form.torch_dtype).eval()
     groups = [(name,) for name in names] if form.batching == 'merged' else [names]
     experts = 'low_rank' if form.batching == 'low_rank' else 'merged'
-    encoders = [StackedEncoder(model, group, experts) for group in groups]
-    frame = Frame(encoders, FuseDecode(model), len(model.config.modalities)).eval()
+    kernels = Kernels(form.windows, form.gelu)
+    encoders = [StackedEncoder(model, group, experts, kernels) for group in groups]
+    frame = Frame(encoders, fuse_decode(model), len(model.config.modalities)).eval()
     cast(frame.encoders, form.torch_dtype)
     cast(frame.decoder, form.torch_dtype if form.decoder == 'same' else torch.float32)
     frame.requires_grad_(False)
@@ -116,7 +123,6 @@ def step_of(form: Form, module: nn.Module, example: Tensors) -> Iterator[Step]:
         module: from `build_module`, on the device.
         example: inputs of the shapes to come.
     """
-    # Functions, because a context that is entered again and again would be timed, too.
     with attention_of(form), torch.no_grad():
         if form.compiler == 'eager':
             yield lambda inputs: module(*inputs)
@@ -126,8 +132,10 @@ def step_of(form: Form, module: nn.Module, example: Tensors) -> Iterator[Step]:
         else:
             options = COMPILERS[form.compiler]
             compiled = torch.compile(module, fullgraph=True, dynamic=False, options=options)
-            yield lambda inputs: compiled(*inputs)
-            torch._dynamo.reset()
+            try:
+                yield lambda inputs: compiled(*inputs)
+            finally:
+                torch._dynamo.reset()
 
 
 @contextmanager

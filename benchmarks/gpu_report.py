@@ -108,9 +108,14 @@ class Report:
         """Rows that failed or are wrong."""
         return [row for row in self.rows.values() if not row.is_right]
 
-    def has(self, name: str) -> bool:
-        """Whether a form was measured, now or by an earlier command; failures are tried again."""
-        return name in self.rows and not self.rows[name].error
+    def has(self, name: str, retry: bool = False) -> bool:
+        """Whether a form was measured, now or by an earlier command.
+
+        Args:
+            name: of the form.
+            retry: let what has failed count as not measured.
+        """
+        return name in self.rows and not (retry and self.rows[name].error)
 
     def rates(self, dtype: str) -> Rates:
         """What this machine was measured to do."""

@@ -1,5 +1,6 @@
 """A network, recipe and data small enough that every test takes a second or so."""
 
+import os
 from pathlib import Path
 
 from mle_sam.config import NetworkConfig
@@ -12,6 +13,10 @@ import numpy as np
 import pytest
 import torch
 from toy import COLOURS, HW, ToyDataset
+
+# Without a GPU, Triton's kernels are interpreted; it asks when it is first imported.
+if not torch.cuda.is_available():
+    os.environ.setdefault('TRITON_INTERPRET', '1')
 
 NANO_RECIPE = Path(__file__).parents[1] / 'recipes' / 'nano_simulated.yaml'
 
@@ -70,3 +75,10 @@ def recipe(network) -> Recipe:
     )
     data = DriveData('nowhere', (0, 1), (2, 2), 4)
     return Recipe('toy', 1, network, data, stage, trunk=stage)
+
+
+@pytest.fixture
+def triton_device() -> str:
+    """Where Triton's kernels can be tested: on a GPU, or interpreted on the processor."""
+    pytest.importorskip('triton', reason='triton is not installed')
+    return 'cuda' if torch.cuda.is_available() else 'cpu'

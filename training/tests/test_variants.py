@@ -4,8 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 from mle_sam.config import NetworkConfig
-from mle_sam.export.graphs import FuseDecodeGraph
-from mle_sam.export.variants import cast, EXPERTS, Frame, FuseDecode, StackedEncoder
+from mle_sam.export.variants import cast, EXPERTS, Frame, fuse_decode, Kernels, StackedEncoder
 from mle_sam.fusion import Fusion
 from mle_sam.model import MleSam
 import pytest
@@ -93,11 +92,12 @@ def test_decoder_agrees_for_every_subset_with_nan_in_unused_slots(network, prese
     features = features_of(model, rasters_of(network))
     for level in features:
         level[~torch.tensor(present)] = torch.nan
-    expected = FuseDecodeGraph(model).eval()(*features, torch.tensor(present))
-    got = FuseDecode(model).eval()(*features, torch.tensor(present))
-    assert (got[0] == expected[0]).float().mean() > 0.999
-    assert (got[1].int() - expected[1].int()).abs().max() <= 1
-    torch.testing.assert_close(got[2], expected[2], atol=1e-6, rtol=0)
+    segmentation = model.decode([level[:, None] for level in features], torch.tensor([present]))
+    probability, label_map = model.logits(segmentation)[0].softmax(0).max(0)
+    got = fuse_decode(model)(*features, torch.tensor(present))
+    assert (got[0] == label_map).float().mean() > 0.999
+    assert (got[1] - 255 * probability).abs().max() < 1
+    torch.testing.assert_close(got[2], segmentation.router_weights_BLM[0], atol=1e-6, rtol=0)
     assert not got[2][:, ~torch.tensor(present)].any()
 
 
@@ -106,7 +106,7 @@ def test_decoder_agrees_for_every_subset_with_nan_in_unused_slots(network, prese
 def test_frame_is_the_whole_network_with_the_last_ones_absent(network, count):
     model = network_with(network)
     rasters, names = rasters_of(network)[:count], network.modality_names[:count]
-    decoder = FuseDecode(model)
+    decoder = fuse_decode(model)
     mask = torch.tensor([[index < count for index in range(3)]])
     given = dict(zip(names, rasters, strict=True))
     segmentation = model(given, mask)
@@ -125,7 +125,7 @@ def test_frame_is_the_whole_network_with_the_last_ones_absent(network, count):
 def test_half_precision_is_near_and_keeps_what_must_be_float32(network, dtype):
     model = network_with(network)
     rasters, names = rasters_of(network), network.modality_names
-    plain = Frame([StackedEncoder(model, names)], FuseDecode(model), columns=3).eval()
+    plain = Frame([StackedEncoder(model, names)], fuse_decode(model), columns=3).eval()
     expected = plain(*rasters)
     frame = cast(plain, dtype)
     kept = {name for name, tensor in frame.state_dict().items() if tensor.dtype == torch.float32}
@@ -134,8 +134,29 @@ def test_half_precision_is_near_and_keeps_what_must_be_float32(network, dtype):
     assert kept == {
         *(f'encoders.0.patches.normalise.{name}' for name in ('mean', 'std')),
         *(name for name in frame.state_dict() if name.startswith('decoder.fusion.')),
+        *(name for name in frame.state_dict() if '.classifiers.' in name),  # of the logits
     }
     got = frame(*rasters)
     assert (got[0] == expected[0]).float().mean() > 0.98
     torch.testing.assert_close(got[2], expected[2], atol=0.01, rtol=0)
     assert [tensor.dtype for tensor in got] == [torch.uint8, torch.uint8, torch.float32]
+
+
+@torch.inference_mode()
+def test_fused_gelu_is_as_near_as_it_says(network):
+    model = network_with(network, input_adapters=False)
+    rasters, names = rasters_of(network), network.modality_names
+    exact = StackedEncoder(model, names)(*rasters)
+    near = StackedEncoder(model, names, kernels=Kernels(gelu='tanh'))(*rasters)
+    for a, b in zip(near, exact, strict=True):
+        assert (a - b).norm() <= 5e-3 * b.norm()
+
+
+@pytest.mark.parametrize('experts', EXPERTS)
+@torch.inference_mode()
+def test_triton_windows_are_the_encoder(network, experts, triton_device):
+    model = network_with(network)
+    rasters, names = rasters_of(network), network.modality_names
+    encoder = StackedEncoder(model, names, experts, Kernels(windows='triton')).to(triton_device)
+    maps = encoder(*(raster.to(triton_device) for raster in rasters))
+    assert_close([level.cpu() for level in maps], features_of(model, rasters))

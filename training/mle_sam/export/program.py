@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mle_sam.export.variants import cast, FuseDecode, StackedEncoder
+from mle_sam.export.variants import cast, fuse_decode, StackedEncoder
 from mle_sam.model import MleSam
 
 DTYPES: dict[Precision, torch.dtype] = {'fp32': torch.float32, 'fp16': torch.float16}
@@ -35,7 +35,7 @@ def export_programs(
         encoded.append(encoder(raster))
     features = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
     present = torch.ones(len(rasters), dtype=torch.bool)
-    decoder = cast(FuseDecode(model).eval(), dtype)
+    decoder = cast(fuse_decode(model), dtype)
     programs[fuse_decode_program_name(precision)] = _exported(decoder, (*features, present))
     return programs
 

@@ -1,28 +1,45 @@
 """The same network in the shapes that GPUs like: several modalities in one pass, any precision.
 
-`StackedEncoder` takes one modality or several; `FuseDecode` is what follows; `Frame` is both. Each
-is the network itself, reordered but not approximated: in float32 they agree with it to 1e-5.
+`StackedEncoder` takes one modality or several, `fuse_decode` is the rest, `Frame` is both. Each is
+the network itself, reordered but not approximated: in float32 they agree with it to 1e-5. Only
+`Kernels` may ask for something else.
 
 After `cast` the matrix products and the attention run in half precision; rasters are normalised,
 modalities weighed and fused, and logits compared in float32, as are the sums of layer norms.
 
-Shape suffixes: M modalities, N tokens, W windows, H heads, C channels, D channels of a head.
+Shape suffixes: M modalities, N tokens, W windows, H heads, C channels, D channels of a head, K
+classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sam2.modeling.backbones.hieradet import MultiScaleBlock
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mle_sam.enlargement import SCALES
-from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.export.enlarging import ResizedEnlargement
+from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph, InFloat32, Normalisation
 from mle_sam.fusion import Fusion
 from mle_sam.lora import LoraLinear
 from mle_sam.model import MleSam
 
 EXPERTS = ('merged', 'low_rank')
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What computes two steps of an encoder.
+
+    Attributes:
+        windows: attention within windows: `torch`, or `triton`, see `window_attention`.
+        gelu: `exact`, or `tanh`, the approximation (to 5e-4) that cuBLAS fuses into the product
+            before it, which saves a pass over the widest tensors.
+    """
+
+    windows: str = 'torch'
+    gelu: str = 'exact'
 
 
 class StackedEncoder(nn.Module):
@@ -33,20 +50,27 @@ class StackedEncoder(nn.Module):
     low-rank update to what comes out (`low_rank`).
     """
 
-    def __init__(self, model: MleSam, modalities: Sequence[str], experts: str = 'merged'):
+    def __init__(
+        self,
+        model: MleSam,
+        modalities: Sequence[str],
+        experts: str = 'merged',
+        kernels: Kernels = Kernels(),
+    ):
         """Take a copy of the weights.
 
         Args:
             model: the network.
             modalities: one or more of its modalities, in the order of the rasters.
             experts: one of `EXPERTS`.
+            kernels: what computes.
         """
         super().__init__()
         graph = EncoderGraph(model, modalities[0])
         trunk, own = graph.trunk, model.image_encoder.trunk
         self.patches = _PatchEmbedding(model, modalities, graph.position)
         self.blocks = nn.ModuleList(
-            _Block(block, _experts(original.attn.qkv, modalities, experts))
+            _Block(block, _experts(original.attn.qkv, modalities, experts), kernels)
             for block, original in zip(trunk.blocks, own.blocks, strict=True)
         )
         self.stage_ends = tuple(trunk.stage_ends)
@@ -77,69 +101,9 @@ class StackedEncoder(nn.Module):
         return fine, intermediate, semantic
 
 
-class FuseDecode(nn.Module):
-    """Everything after the encoders, without what nothing reads; see `FuseDecodeGraph`."""
-
-    def __init__(self, model: MleSam):
-        super().__init__()
-        network = FuseDecodeGraph(model).model
-        decoder, prompt = network.sam_mask_decoder, network.sam_prompt_encoder
-        self.fusion = network.fusion
-        self.auxiliary_head = network.auxiliary_head if model.config.auxiliary_head else None
-        self.transformer = decoder.transformer
-        self.upscaling = decoder.output_upscaling
-        self.hypernetworks = _StackedPerceptrons(decoder.output_hypernetworks_mlps[1:])
-        height, width = model.config.input_hw
-        position = prompt.position_encoding((height // 16, width // 16))
-        tokens = (decoder.obj_score_token, decoder.iou_token, decoder.mask_tokens)
-        queries = torch.cat([*(token.weight for token in tokens), prompt.sparse(1)[0]])
-        self.register_buffer('position', position.detach().contiguous())
-        self.register_buffer('queries', queries[None].detach())
-        self.register_buffer('no_mask', prompt.dense().detach())
-
-    def forward(
-        self,
-        features_0: torch.Tensor,
-        features_1: torch.Tensor,
-        features_2: torch.Tensor,
-        present: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Decode features (M, C, h, w) of any precision with present (M,) bool.
-
-        Returns:
-            label_map (H, W) uint8, confidence (H, W) uint8, router_weights (levels, M) float32.
-        """
-        levels = [features.float()[:, None] for features in (features_0, features_1, features_2)]
-        fused, router_weights_1LM = self.fusion(levels, present[None])
-        fused = [level.to(self.queries.dtype) for level in fused]
-        logits = [self._masks(fused).float()]
-        if self.auxiliary_head is not None:
-            fine, *coarse = (scores.float() for scores in self.auxiliary_head(fused))
-            logits = [0.5 * level for level in (logits[0] + fine, *coarse)]
-        enlarged = [
-            F.interpolate(level, scale_factor=float(scale), mode='bilinear')
-            for level, scale in zip(logits, SCALES, strict=False)
-        ]
-        logits_KHW = sum(enlarged)[0]
-        top, label_map = logits_KHW.max(0)
-        confidence = 1.0 / (logits_KHW - top).exp().sum(0)
-        return (
-            label_map.to(torch.uint8),
-            (confidence * 255.0).round().to(torch.uint8),
-            router_weights_1LM[0],
-        )
-
-    def _masks(self, fused: list[torch.Tensor]) -> torch.Tensor:
-        """The mask decoder's (1, K, H/4, W/4) logits."""
-        fine, intermediate, semantic = fused
-        hidden, image = self.transformer(semantic + self.no_mask, self.position, self.queries)
-        image = image.transpose(1, 2).reshape(semantic.shape)
-        first, norm, activation, second, last = self.upscaling
-        image = activation(norm(first(image) + intermediate))
-        image = last(second(image) + fine)
-        # In front stand the tokens of the object score, of the IoU, and of mask 0.
-        masks_1KC = self.hypernetworks(hidden[:, 3 : 3 + self.hypernetworks.num])
-        return (masks_1KC @ image.flatten(2)).unflatten(2, fine.shape[-2:])
+def fuse_decode(model: MleSam) -> FuseDecodeGraph:
+    """What follows the encoders, with the enlargement that GPUs are fast at."""
+    return FuseDecodeGraph(model, ResizedEnlargement()).eval()
 
 
 class Frame(nn.Module):
@@ -148,7 +112,7 @@ class Frame(nn.Module):
     Those that are absent are the last ones: they have no encoder, and their slots hold zeros.
     """
 
-    def __init__(self, encoders: Sequence[StackedEncoder], decoder: FuseDecode, columns: int):
+    def __init__(self, encoders: Sequence[StackedEncoder], decoder: FuseDecodeGraph, columns: int):
         """Join the parts.
 
         Args:
@@ -164,7 +128,7 @@ class Frame(nn.Module):
         self.register_buffer('present', present, persistent=False)
 
     def forward(self, *rasters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Segment one instant; rasters as `StackedEncoder`, result as `FuseDecode`."""
+        """Segment one instant; rasters as `StackedEncoder`, result as `FuseDecodeGraph`."""
         return self.decode(*self.encode(*rasters))
 
     def encode(self, *rasters: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -188,7 +152,7 @@ class Frame(nn.Module):
 def cast(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Let a module of this file work in a precision, in place; what must stay float32 does."""
     for child in module.children():
-        if not isinstance(child, (Fusion, _Normalisation)):
+        if not isinstance(child, (Fusion, InFloat32, Normalisation)):
             cast(child, dtype)
     for parameter in module.parameters(recurse=False):
         parameter.data = parameter.data.to(dtype)
@@ -218,7 +182,7 @@ class _PatchEmbedding(nn.Module):
             'padding': convs[0].padding,
             'stride': convs[0].stride,
         }
-        self.normalise = _Normalisation(model, modalities)
+        self.normalise = Normalisation(model, modalities)
         weights = [conv.weight.detach().flatten(1).t() for conv in convs]
         self.weight = nn.Parameter(torch.stack(weights), requires_grad=False)
         # Bias and position in one: (M, N, C).
@@ -232,29 +196,18 @@ class _PatchEmbedding(nn.Module):
         return x_MNC.unflatten(1, self.map_hw)
 
 
-class _Normalisation(nn.Module):
-    """Rasters in units of their own, always in float32: event counts and metres reach far."""
-
-    def __init__(self, model: MleSam, modalities: Sequence[str]):
-        super().__init__()
-        for name in ('mean', 'std'):
-            values = [getattr(model.image_encoder, f'{name}_{m}') for m in modalities]
-            self.register_buffer(name, torch.stack(values)[:, :, None, None].clone())
-
-    def forward(self, rasters: Sequence[torch.Tensor]) -> torch.Tensor:
-        images_M3HW = torch.cat([raster.float().permute(0, 3, 1, 2) for raster in rasters])
-        return (images_M3HW - self.mean) / self.std
-
-
 class _Block(nn.Module):
     """SAM 2's `MultiScaleBlock` for a batch of modalities."""
 
-    def __init__(self, original: MultiScaleBlock, experts: nn.Module):
+    def __init__(self, original: MultiScaleBlock, experts: nn.Module, kernels: Kernels):
         super().__init__()
         self.window = original.window_size
+        in_windows = self.window and kernels.windows == 'triton'
+        self.attention = _triton_attention() if in_windows else _torch_attention
         self.stride = original.q_stride[0] if original.q_stride else 1
         self.num_heads = original.attn.num_heads
-        self.norm1, self.norm2, self.mlp = original.norm1, original.norm2, original.mlp
+        self.norm1, self.norm2 = original.norm1, original.norm2
+        self.mlp = _TanhPerceptron(original.mlp) if kernels.gelu == 'tanh' else original.mlp
         self.experts, self.project = experts, original.attn.proj
         self.widen = original.proj if original.dim != original.dim_out else None
 
@@ -275,12 +228,23 @@ class _Block(nn.Module):
         if self.stride > 1:
             query = _pooled(query.flatten(2).unflatten(1, (height, width)), self.stride)
             query = query.flatten(1, 2).unflatten(2, (self.num_heads, -1))
-        answer = F.scaled_dot_product_attention(
-            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        )
-        answer = self.project(answer.transpose(1, 2).flatten(2))
+        answer = self.project(self.attention(query, key, value).flatten(2))
         answer = answer.unflatten(1, (height // self.stride, width // self.stride))
         return _join(answer, grid_hw, out_hw)
+
+
+class _TanhPerceptron(nn.Module):
+    """SAM 2's `MLP` of two layers, its activation approximated within the first product."""
+
+    def __init__(self, original: nn.Module):
+        super().__init__()
+        self.first, self.second = original.layers
+
+    def forward(self, x_MhwC: torch.Tensor) -> torch.Tensor:
+        hidden = torch._addmm_activation(
+            self.first.bias, x_MhwC.flatten(0, 2), self.first.weight.t(), use_gelu=True
+        )
+        return self.second(hidden).view(x_MhwC.shape)
 
 
 class _MergedExperts(nn.Module):
@@ -315,26 +279,20 @@ class _LowRankExperts(nn.Module):
         return torch.baddbmm(self.shared(x_MNC), torch.bmm(x_MNC, self.down), self.up)
 
 
-class _StackedPerceptrons(nn.Module):
-    """Perceptrons of equal shape, each for its own token, as one product per layer."""
+def _torch_attention(
+    query_WNHD: torch.Tensor, key_WNHD: torch.Tensor, value_WNHD: torch.Tensor
+) -> torch.Tensor:
+    answer_WHND = F.scaled_dot_product_attention(
+        query_WNHD.transpose(1, 2), key_WNHD.transpose(1, 2), value_WNHD.transpose(1, 2)
+    )
+    return answer_WHND.transpose(1, 2)
 
-    def __init__(self, originals: Sequence[nn.Module]):
-        super().__init__()
-        self.num = len(originals)
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for layers in zip(*(original.layers for original in originals), strict=True):
-            weight = torch.stack([layer.weight.detach().t() for layer in layers])
-            bias = torch.stack([layer.bias.detach()[None] for layer in layers])
-            self.weights.append(nn.Parameter(weight.contiguous(), requires_grad=False))
-            self.biases.append(nn.Parameter(bias, requires_grad=False))
 
-    def forward(self, tokens_1KC: torch.Tensor) -> torch.Tensor:
-        x_K1C = tokens_1KC.transpose(0, 1)
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x_K1C = torch.baddbmm(bias, x_K1C, weight)
-            x_K1C = x_K1C if index == last else x_K1C.relu()
-        return x_K1C.transpose(0, 1)
+def _triton_attention() -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    # Imported here: only GPUs have Triton.
+    from mle_sam.export.window_attention import window_attention
+
+    return window_attention
 
 
 def _experts(qkv: nn.Linear, modalities: Sequence[str], kind: str) -> nn.Module:
