@@ -208,7 +208,7 @@ class EngineCache:
         if directory.exists():
             directory.rename(draft.parent / 'replaced')
         draft.rename(directory)
-        return CachedEngine(directory, record)
+        return self.read(directory)
 
     def remove(self, directory: Path) -> None:
         """Take an engine away, under the lock, in one step for those who read."""
