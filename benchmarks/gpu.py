@@ -127,11 +127,12 @@ def _compiled(first: Form) -> Iterator[Form]:
     for batching in ('merged', 'stacked', 'low_rank'):
         yield replace(compiled, batching=batching)
         yield from _graphs(replace(compiled, batching=batching))
+    yield from _graphs(replace(compiled, batching='streams'))
     stacked = replace(compiled, batching='stacked', graph=True)
     yield replace(stacked, dtype='bfloat16')
     for name, value in FAST_KERNELS.items():
         yield replace(stacked, **{name: value})
-    for batching in ('merged', 'stacked'):
+    for batching in ('merged', 'streams', 'stacked'):
         yield from _graphs(replace(compiled, batching=batching, **FAST_KERNELS))
     yield replace(stacked, decoder='float32')
 

@@ -16,6 +16,7 @@ from torch.nn.attention import sdpa_kernel, SDPBackend
 Tensors = tuple[torch.Tensor, ...]
 Step = Callable[[Tensors], Tensors]
 
+BATCHINGS = ('plain', 'merged', 'streams', 'stacked', 'low_rank')
 # What torch's compiler is asked for: its first idea, or the fastest of all that it can think of.
 COMPILERS = {
     'compile': {},
@@ -30,8 +31,9 @@ class Form:
     Attributes:
         input_hw: size of the rasters.
         modalities: how many are present.
-        batching: `plain` (the network as it was trained), `merged` (one encoder each), `stacked`
-            (one pass, a qkv weight each) or `low_rank` (one pass, shared weight and update).
+        batching: `plain` (the network as it was trained), `merged` (one encoder each), `streams`
+            (likewise, side by side), `stacked` (one pass, a qkv weight each) or `low_rank` (one
+            pass, shared weight and update).
         dtype: of the matrix products.
         compiler: `eager`, one of `COMPILERS`, or `aoti`; or an engine, see `gpu_engine`.
         graph: whether it is captured as a CUDA graph.
@@ -94,7 +96,8 @@ def build_module(form: Form, model: MleSam) -> nn.Module:
     names = model.config.modality_names[: form.modalities]
     if form.batching == 'plain':
         return Plain(copy.deepcopy(model), names, form.torch_dtype).eval()
-    groups = [(name,) for name in names] if form.batching == 'merged' else [names]
+    is_split = form.batching in ('merged', 'streams')
+    groups = [(name,) for name in names] if is_split else [names]
     experts = 'low_rank' if form.batching == 'low_rank' else 'merged'
     kernels = Kernels(form.windows, form.gelu)
     encoders = [StackedEncoder(model, group, experts, kernels) for group in groups]
@@ -123,19 +126,18 @@ def step_of(form: Form, module: nn.Module, example: Tensors) -> Iterator[Step]:
         module: from `build_module`, on the device.
         example: inputs of the shapes to come.
     """
+    torch._dynamo.reset()  # or it would count the modules of all forms against its limit
     with attention_of(form), torch.no_grad():
-        if form.compiler == 'eager':
+        if form.batching == 'streams':
+            yield _on_streams(module, COMPILERS[form.compiler])
+        elif form.compiler == 'eager':
             yield lambda inputs: module(*inputs)
         elif form.compiler == 'aoti':
             with tempfile.TemporaryDirectory() as room:
                 yield _ahead_of_time(module, example, Path(room) / 'module.pt2')
         else:
-            options = COMPILERS[form.compiler]
-            compiled = torch.compile(module, fullgraph=True, dynamic=False, options=options)
-            try:
-                yield lambda inputs: compiled(*inputs)
-            finally:
-                torch._dynamo.reset()
+            compiled = _compiled(module, COMPILERS[form.compiler])
+            yield lambda inputs: compiled(*inputs)
 
 
 @contextmanager
@@ -250,6 +252,29 @@ class _Decoder(nn.Module):
 
     def forward(self, *levels: torch.Tensor) -> Tensors:
         return self.frame.decode(*levels)
+
+
+def _compiled(module: nn.Module, options: dict[str, bool]) -> nn.Module:
+    return torch.compile(module, fullgraph=True, dynamic=False, options=options)
+
+
+def _on_streams(frame: Frame, options: dict[str, bool]) -> Step:
+    """Every encoder on a stream of its own; to be captured, which keeps the order."""
+    encoders = [_compiled(encoder, options) for encoder in frame.encoders]
+    decode = _compiled(_Decoder(frame), options)
+    streams = [torch.cuda.Stream() for _ in encoders]
+
+    def step(inputs: Tensors) -> Tensors:
+        current, encoded = torch.cuda.current_stream(), []
+        for stream, encoder, raster in zip(streams, encoders, inputs, strict=True):
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                encoded.append(encoder(raster))
+        for stream in streams:
+            current.wait_stream(stream)
+        return decode(*(torch.cat(level) for level in zip(*encoded, strict=True)))
+
+    return step
 
 
 def _ahead_of_time(module: nn.Module, example: Tensors, path: Path) -> Step:

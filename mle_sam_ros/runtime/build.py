@@ -28,7 +28,7 @@ from mle_sam_ros.runtime.latency import measure_latency
 from mle_sam_ros.runtime.proof import DescribedEngine
 
 # Backends that run compiled files; the others run a bundle as it is.
-COMPILED_BACKENDS = ('tensorrt', 'torch')
+COMPILED_BACKENDS = ('tensorrt', 'torch', 'torch_tensorrt')
 # Share of a build that compiling takes; proving and measuring are the rest.
 _COMPILING = 0.95
 

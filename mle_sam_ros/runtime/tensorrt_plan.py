@@ -15,6 +15,14 @@ import tensorrt
 ALIGNMENT = 256
 
 
+def names_path(plan: Path) -> Path:
+    """The file beside a plan that says what it calls its tensors, where that is not their name.
+
+    It holds a JSON object, name to name in the plan; without it, they are the same.
+    """
+    return plan.with_suffix('.names.json')
+
+
 class Plan:
     """A plan with memory for its activations; whoever uses it gives the tensors.
 
@@ -46,23 +54,25 @@ class Plan:
                 '(mle-sam build-engine --prune --all)'
             )
         self.activation_bytes = int(self._engine.device_memory_size_v2)
+        names = names_path(path)
+        self._names: dict[str, str] = json.loads(names.read_text()) if names.is_file() else {}
         self.inputs = self._signature(is_input=True)
         self.outputs = self._signature(is_input=False)
 
     def _signature(self, is_input: bool) -> Signature:
-        signature = {}
+        signature, ours = {}, {theirs: name for name, theirs in self._names.items()}
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             mode = self._engine.get_tensor_mode(name)
             if (mode == tensorrt.TensorIOMode.INPUT) == is_input:
                 dtype = self._engine.get_tensor_dtype(name).name
                 shape = tuple(self._engine.get_tensor_shape(name))
-                signature[name] = (shape, DTYPES.get(dtype, dtype))
+                signature[ours.get(name, name)] = (shape, DTYPES.get(dtype, dtype))
         return signature
 
     def bind(self, name: str, address: int) -> None:
         """Say where a tensor lies on the GPU, for good."""
-        if not self._context.set_tensor_address(name, address):
+        if not self._context.set_tensor_address(self._names.get(name, name), address):
             raise RuntimeError(f'TensorRT: tensor {name}: {ERROR_LOG.take()}')
 
     def check_bound(self) -> None:

@@ -45,7 +45,7 @@ def fuse_decode_program_name(precision: Precision = 'fp32') -> str:
 
 def sources(bundle: Bundle, precision: Precision) -> list[str]:
     """Names of the bundle's programs; see `build.Builder`."""
-    return [name for _, name, _ in _graphs(bundle, precision)]
+    return [name for _, name, _ in graphs_of(bundle, precision)]
 
 
 def environment(options: BuildOptions) -> dict[str, str]:
@@ -78,12 +78,12 @@ def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress)
     What the compiler leaves beside its packages is shared by the graphs of one build, most of
     which ask for the same kernels, and removed with it.
     """
-    graphs = _graphs(bundle, _precision(options))
+    graphs = graphs_of(bundle, _precision(options))
     notes: dict[str, Any] = {}
     with fresh_cache():
         for index, (graph, name, outputs) in enumerate(graphs):
             progress(graph, index / len(graphs))
-            program = _load(bundle.path(name))
+            program = read_program(bundle.path(name))
             package = package_name(graph)
             ports = signature(program, outputs)
             notes[package] = dict(zip(('inputs', 'outputs'), ports, strict=True))
@@ -123,7 +123,7 @@ def signature(
     return inputs, of(zip(outputs, names_out, strict=False))
 
 
-def _graphs(bundle: Bundle, precision: Precision) -> list[tuple[str, str, tuple[str, ...]]]:
+def graphs_of(bundle: Bundle, precision: Precision) -> list[tuple[str, str, tuple[str, ...]]]:
     """Of every graph its name, the file of its program, and what its outputs are called."""
     encoders = [
         (encoder_graph(name), encoder_program_name(name, precision), FEATURE_NAMES)
@@ -152,7 +152,12 @@ def _compile(
         ) from error
 
 
-def _load(path: Path) -> torch.export.ExportedProgram:
+def read_program(path: Path) -> torch.export.ExportedProgram:
+    """Read a program of a bundle, whose hash was verified.
+
+    Raises:
+        InputError: for a file that is none.
+    """
     try:
         return torch.export.load(path)
     except Exception as error:  # whatever a broken archive makes the reader raise

@@ -1,7 +1,6 @@
 """The torch backend: compiled here, proven, and captured in the right order."""
 
 from collections.abc import Callable
-import io
 from itertools import combinations
 import json
 from pathlib import Path
@@ -9,19 +8,14 @@ import shutil
 
 from bundles import (
     golden_arrays,
-    manifest_mapping,
-    MEAN,
     MODALITIES,
     npz_bytes,
-    RASTER_DTYPES,
-    STD,
-    STRIDES,
     TinyModel,
     write_tiny_bundle,
 )
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import build_engine, build_key, BuildOptions
-from mle_sam_ros.runtime.bundle import Bundle, write_bundle
+from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
 from mle_sam_ros.runtime.engine_cache import CachedEngine
 from mle_sam_ros.runtime.gate import prove
@@ -33,6 +27,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mle_sam_ros.runtime import torch_build  # noqa: E402
 from mle_sam_ros.runtime.torch_device import HostDevice  # noqa: E402
 from mle_sam_ros.runtime.torch_engine import SIGNATURES_NAME, TorchEngine  # noqa: E402
+from torch_programs import with_files, write_program_bundle  # noqa: E402
 
 HW = (64, 128)
 MODEL = TinyModel(HW)
@@ -41,75 +36,9 @@ SUBSETS = [s for n in (1, 2, 3) for s in combinations(MODALITIES, n)]
 FP32 = BuildOptions(precision='fp32')
 
 
-class TinyEncoder(torch.nn.Module):
-    """`TinyModel.features` of one modality."""
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.register_buffer('mean', torch.tensor(MEAN[name]))
-        self.register_buffer('std', torch.tensor(STD[name]))
-        for level in range(3):
-            pattern = torch.from_numpy(MODEL.patterns[name, level])
-            self.register_buffer(f'pattern_{level}', pattern)
-
-    def forward(self, raster):
-        image = ((raster.float() - self.mean) / self.std).permute(0, 3, 1, 2)
-        pooled = [torch.nn.functional.avg_pool2d(image, stride) for stride in STRIDES]
-        patterns = (self.pattern_0, self.pattern_1, self.pattern_2)
-        return tuple(a + b for a, b in zip(pooled, patterns, strict=True))
-
-
-class TinyFuseDecode(torch.nn.Module):
-    """The rest of `TinyModel.infer`."""
-
-    def __init__(self, model: TinyModel = MODEL):
-        super().__init__()
-        self.register_buffer('class_weights', torch.from_numpy(model.class_weights))
-
-    def forward(self, features_0, features_1, features_2, present):
-        levels = [
-            torch.where(present[:, None, None, None], features, 0.0)
-            for features in (features_0, features_1, features_2)
-        ]
-        scores = torch.stack([level.mean((1, 2, 3)) for level in levels])
-        weights = scores.masked_fill(~present, -torch.inf).softmax(1)
-        fused = levels[0].sum(0) / present.sum()
-        coarse = torch.tensordot(self.class_weights, fused, 1)
-        logits = coarse.repeat_interleave(4, 1).repeat_interleave(4, 2)
-        confidence, label_map = logits.softmax(0).max(0)
-        return label_map.byte(), (confidence * 255).round().byte(), weights
-
-
-def program(module: torch.nn.Module, *inputs: torch.Tensor) -> bytes:
-    archive = io.BytesIO()
-    torch.export.save(torch.export.export(module, inputs), archive)
-    return archive.getvalue()
-
-
-def encoder_program(name: str) -> bytes:
-    raster = torch.from_numpy(np.zeros((1, *HW, 3), RASTER_DTYPES[name]))
-    return program(TinyEncoder(name), raster)
-
-
-def decoder_program(module: torch.nn.Module) -> bytes:
-    features = [torch.zeros(3, 3, HW[0] // s, HW[1] // s) for s in STRIDES]
-    return program(module, *features, torch.ones(3, dtype=torch.bool))
-
-
-def with_files(bundle: Bundle, directory: Path, **changes: bytes) -> Bundle:
-    """A copy of a bundle with other files; `__` stands for a dot."""
-    files: dict[str, bytes | Path] = {name: bundle.path(name) for name in bundle.manifest.files}
-    files |= {name.replace('__', '.'): content for name, content in changes.items()}
-    return write_bundle(directory, files, manifest_mapping(HW))
-
-
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory) -> Bundle:
-    directory = tmp_path_factory.mktemp('bundle')
-    plain = write_tiny_bundle(directory / 'plain', HW)
-    programs = {f'encoder_{name}__pt2': encoder_program(name) for name in MODALITIES}
-    programs['fuse_decode__pt2'] = decoder_program(TinyFuseDecode())
-    return with_files(plain, directory / 'tiny', **programs)
+    return write_program_bundle(tmp_path_factory.mktemp('bundle') / 'tiny', HW)
 
 
 @pytest.fixture(scope='module')
@@ -188,6 +117,17 @@ def test_earlier_instants_leave_no_trace_and_results_own_their_memory(engine):
     np.testing.assert_array_equal(again.router_weights, alone.router_weights)
 
 
+def test_a_sweep_of_several_frames_is_encoded_once(engine, monkeypatch):
+    rasters, present = MODEL.rasters(7), frozenset({'camera', 'lidar'})
+    expected = engine.infer(rasters, present)
+    monkeypatch.setattr(engine, 'reuse_features', True)
+    newer = {**rasters, 'camera': rasters['camera'].copy()}
+    got = engine.infer(newer, present)
+    assert list(got.timings_ms) == ['encoder_camera', 'fuse_decode']
+    np.testing.assert_array_equal(got.label_map, expected.label_map)
+    np.testing.assert_array_equal(got.router_weights, expected.router_weights)
+
+
 def test_rasters_may_be_read_only_and_strided(engine):
     rasters = MODEL.rasters(6)
     expected = engine.infer(rasters, frozenset({'camera'})).label_map
@@ -241,14 +181,14 @@ def test_absent_modalities_are_neither_copied_nor_launched(bundle, built):
 def test_an_engine_that_answers_otherwise_is_refused(bundle, built, tmp_path):
     arrays = golden_arrays(MODEL)
     arrays['router_weights/event'] = np.full((3, 3), 0.5, np.float32)
-    wrong = with_files(bundle, tmp_path / 'wrong', golden__npz=npz_bytes(arrays))
+    wrong = with_files(bundle, tmp_path / 'wrong', {'golden.npz': npz_bytes(arrays)})
     with pytest.raises(InputError, match=r'torch.*fp32.*for event agreement 1.*router 0\.5'):
         prove(TorchEngine(wrong, built.directory), wrong)
 
 
 def test_a_program_that_cannot_be_read(bundle, tmp_path, monkeypatch):
     monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
-    broken = with_files(bundle, tmp_path / 'broken', encoder_camera__pt2=b'PK')
+    broken = with_files(bundle, tmp_path / 'broken', {'encoder_camera.pt2': b'PK'})
     with pytest.raises(InputError, match=r'encoder_camera\.pt2: expected a program that torch'):
         build_engine(broken, 'torch', FP32)
 

@@ -1,5 +1,6 @@
 """The GPU benchmark, tried on the processor: what it counts, compares, writes and goes on with."""
 
+from contextlib import nullcontext
 import json
 import os
 from pathlib import Path
@@ -15,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / 'benchmarks'))
 
 import gpu  # noqa: E402
-from gpu_forms import Form  # noqa: E402
+import gpu_forms  # noqa: E402
+from gpu_forms import BATCHINGS, Form  # noqa: E402
 from gpu_report import Report, Row  # noqa: E402
 from gpu_work import count_work, Rates, Work  # noqa: E402
 
@@ -72,7 +74,7 @@ def test_plan_has_every_form_once_and_the_shared_modules_in_a_row(monkeypatch):
     sizes = {form.input_hw for form in forms}
     assert sizes == {(1024, 1024), (896, 896), (672, 672)}
     assert {form.modalities for form in forms} == {1, 2, 3, 4}
-    assert {form.batching for form in forms} == {'plain', 'merged', 'stacked', 'low_rank'}
+    assert {form.batching for form in forms} == set(BATCHINGS)
     modules = [form.module for form in forms]
     places = {module: [i for i, m in enumerate(modules) if m == module] for module in modules}
     assert all(p[-1] - p[0] == len(p) - 1 for p in places.values())
@@ -191,3 +193,27 @@ def test_what_is_missing_is_named():
     )
     assert result.returncode == 1
     assert 'expected the modules torch, numpy, sam2' in result.stderr
+
+
+class NoStream:
+    """Work on the processor is in order anyway."""
+
+    def wait_stream(self, other):
+        assert isinstance(other, NoStream)
+
+
+@torch.no_grad()
+def test_encoders_side_by_side_answer_as_one_by_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'Stream', NoStream)
+    monkeypatch.setattr(torch.cuda, 'current_stream', NoStream)
+    monkeypatch.setattr(torch.cuda, 'stream', lambda stream: nullcontext())
+    monkeypatch.setattr(gpu_forms, '_compiled', lambda module, options: module)
+    answers = []
+    for batching in ('streams', 'merged'):
+        form = Form((64, 128), 2, batching, 'float32', 'compile')
+        module = gpu_forms.build_module(form, gpu.random_model('nano', (64, 128), 3))
+        rasters = gpu.rasters_of(form, 1)
+        with gpu_forms.step_of(form, module, rasters) as step:
+            answers.append(step(rasters))
+    for a, b in zip(*answers, strict=True):
+        assert torch.equal(a, b)
