@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
@@ -69,6 +70,22 @@ def test_a_new_calibration_moves_the_points(projection):
     assert after > before
     projection.set_camera('camera', camera(640.0))
     assert column() > after
+
+
+def test_a_sweep_is_projected_once_until_the_calibration_changes(projection):
+    first = projection.raster('lidar', POINT)
+    assert projection.raster('lidar', POINT) is first
+    again = replace(POINT)
+    second = projection.raster('lidar', again)
+    assert second is not first
+    np.testing.assert_array_equal(second, first)
+    for change in (
+        lambda: projection.set_extrinsic('lidar', CAMERA_FROM_LIDAR),
+        lambda: projection.set_camera('camera', camera(640.0)),
+    ):
+        known = projection.raster('lidar', again)
+        change()
+        assert projection.raster('lidar', again) is not known
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,12 @@ def test_a_replay_repeats_bit_for_bit(drive, bundle, whole, tmp_path):
     assert first == second
 
 
+def test_sweeps_that_are_encoded_once_change_no_bit(drive, bundle, whole, tmp_path):
+    run(drive, bundle, tmp_path / 'out', all_subsets=True, reuse_features=True)
+    assert masks(tmp_path / 'out') == masks(whole)
+    assert repeatable(tmp_path / 'out') == repeatable(whole)
+
+
 def test_all_subsets_are_scored(whole):
     subsets = metrics_in(whole)['subsets']
     assert list(subsets) == SUBSETS

@@ -16,10 +16,12 @@ from bundles import (
     TinyModel,
     write_tiny_bundle,
 )
+from half_bundle import INPUT_HW as HALF_HW, write_half_bundle
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import Bundle, write_bundle
 from mle_sam_ros.runtime.check import check_bundle
 from mle_sam_ros.runtime.engine import load_engine, open_engine
+from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.golden import read_golden, subsets
 import numpy as np
 import onnx
@@ -69,6 +71,30 @@ def test_answers_as_the_numpy_twin(engine, present, seed):
     np.testing.assert_allclose(got.router_weights, expected.router_weights, atol=1e-5)
     absent = [name not in present for name in MODALITIES]
     assert not got.router_weights[:, absent].any()
+
+
+@pytest.mark.parametrize('backend', EITHER)
+def test_half_precision_passes_features_on_as_float16(backend, tmp_path):
+    half = write_half_bundle(tmp_path / 'half')
+    engine, model = load_engine(half, backend, 1, 'fp16'), TinyModel(HALF_HW)
+    assert engine.precision == 'fp16'
+    assert 'fp16' in engine.description
+    assert len(prove(engine, half).subsets) == 7
+    rasters = model.rasters(1)
+    got = engine.infer(rasters, frozenset({'camera', 'lidar'}))
+    expected = model.infer(rasters, frozenset({'camera', 'lidar'}))
+    assert (got.label_map == expected.label_map).mean() > 0.99
+    for features, wanted in zip(
+        engine.features('camera'), model.features('camera', rasters['camera']), strict=True
+    ):
+        assert features.dtype == np.float16
+        assert not np.array_equal(features, wanted)
+        np.testing.assert_allclose(features, wanted, atol=4e-3)
+
+
+def test_a_bundle_without_graphs_of_a_precision_says_which_is_missing(bundle):
+    with pytest.raises(InputError, match=r'expected the file encoder_camera.fp16.onnx'):
+        load_engine(bundle, 'onnx', 1, 'fp16')
 
 
 def test_every_subset_gives_another_label_map_even_of_nothing():

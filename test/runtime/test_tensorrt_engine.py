@@ -128,6 +128,19 @@ def test_answers_as_the_numpy_twin_for_every_subset(any_cuda, bundle, precision)
         assert all(value > 0 for value in got.timings_ms.values())
 
 
+def test_a_sweep_of_several_frames_is_encoded_once(built_for_any, bundle):
+    engine, plain = load_built(bundle, 'tensorrt'), load_built(bundle, 'tensorrt')
+    engine.reuse_features = True
+    sweep = MODEL.rasters(1)['lidar']
+    for frame, launched in enumerate((['camera', 'lidar'], ['camera'])):
+        rasters = {'camera': MODEL.rasters(frame)['camera'], 'lidar': sweep}
+        got = engine.infer(rasters, frozenset(rasters))
+        assert list(got.timings_ms) == [*(f'encoder_{name}' for name in launched), 'fuse_decode']
+        expected = plain.infer(rasters, frozenset(rasters))
+        np.testing.assert_array_equal(got.label_map, expected.label_map)
+        np.testing.assert_array_equal(got.router_weights, expected.router_weights)
+
+
 def test_results_own_their_memory_and_earlier_instants_leave_no_trace(built_for_any, bundle):
     engine, rasters = load_built(bundle, 'tensorrt'), MODEL.rasters(3)
     alone = engine.infer(rasters, frozenset({'camera'}))
