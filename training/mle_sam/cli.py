@@ -1,6 +1,7 @@
 """`mle-sam-training`: prepare data, train, evaluate, export; describe and verify networks."""
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 import json
 import os
@@ -22,11 +23,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options) or 0
     except InputError as error:
-        print(f'mle-sam-training: {error}', file=sys.stderr)
-        return 2
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(
+            f'{error.filename or "files"}: expected a file or directory that can be used, got '
+            f'{error.strerror or error}; correct the path, its permissions or the space'
+        )
     except KeyboardInterrupt:
         print('mle-sam-training: interrupted; the same command goes on', file=sys.stderr)
         return 130
+
+
+def _refuse(message: str) -> int:
+    print(f'mle-sam-training: {message}', file=sys.stderr)
+    return 2
 
 
 def _prepare(options: argparse.Namespace) -> None:
@@ -59,10 +69,14 @@ def _train(options: argparse.Namespace) -> None:
         recipe = replace(recipe, data=replace(recipe.data, root=str(options.data)))
     if options.pretrained:
         recipe = replace(recipe, trunk=None, pretrained=str(options.pretrained))
-    for stage in recipe.stages if options.stage == 'all' else (options.stage,):
+    stages = recipe.stages if options.stage == 'all' else (options.stage,)
+    datasets = []
+    for stage in stages:  # all of them now, not after hours of work
         network, config = recipe.network_of(stage), recipe.stage(stage)
         training = open_dataset(recipe.data, network, 'train')
         validation = open_dataset(recipe.data, network, 'val') if config.validate_every else None
+        datasets.append((training, validation))
+    for stage, (training, validation) in zip(stages, datasets, strict=True):
         directory, device = options.run_directory, options.device
         train(recipe, stage, training, validation, directory, device, options.workers)
 
@@ -75,12 +89,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     from mle_sam.protocol import PROTOCOLS
     from mle_sam.report import Report
     from mle_sam.scores import make_directory, write_evaluation, write_text
+    from mle_sam.workers import choose_device
 
     torch.set_num_threads(options.threads)
-    has_cuda = torch.cuda.is_available()
-    if options.device == 'cuda' and not has_cuda:
-        raise InputError('--device: expected cpu on this machine, got cuda; leave it out')
-    device = torch.device(options.device or ('cuda' if has_cuda else 'cpu'))
+    device = choose_device(options.device)
     if options.out:
         make_directory(options.out)  # now, not after hours of work
     rules = Rules(PROTOCOLS[options.protocol], options.every, options.seed)
@@ -170,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
 
     prepare = add('prepare', _prepare, 'make the drives of a recipe ahead of training')
     prepare.add_argument('--recipe', type=Path, required=True)
-    prepare.add_argument('--processes', type=int, default=2)
+    prepare.add_argument('--processes', type=_at_least(1), default=2)
 
     train = add('train', _train, 'train a recipe; the same command resumes it')
     train.add_argument('--recipe', type=Path, required=True)
@@ -179,8 +191,10 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument('--pretrained', type=Path, help='start from it, not from a trunk stage')
     train.add_argument('--modalities', nargs='+', help='only these of the recipe')
     train.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
-    train.add_argument('--threads', type=int, default=2)
-    train.add_argument('--workers', type=int, default=0, help='processes that load samples')
+    train.add_argument('--threads', type=_at_least(1), default=2)
+    train.add_argument(
+        '--workers', type=_at_least(0), default=0, help='processes that load samples'
+    )
 
     evaluate = add('evaluate', _evaluate, "score checkpoints, in the shapes of the paper's tables")
     evaluate.add_argument('--checkpoint', type=Path, nargs='+', required=True)
@@ -195,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument('--seed', type=int, default=0, help='of the noise')
     evaluate.add_argument('--out', type=Path, help='write evaluation.json and .md there')
     evaluate.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
-    evaluate.add_argument('--threads', type=int, default=2)
+    evaluate.add_argument('--threads', type=_at_least(1), default=2)
 
     export = add('export', _export, 'write the bundle that vehicles run')
     export.add_argument('--checkpoint', type=Path, required=True)
@@ -252,6 +266,15 @@ def _parser() -> argparse.ArgumentParser:
         '--input', type=int, nargs=2, metavar=('HEIGHT', 'WIDTH'), default=(1024, 1024)
     )
     return parser
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f'expected at least {least}, got {text}')
+        return int(text)
+
+    return whole_number
 
 
 if __name__ == '__main__':

@@ -4,7 +4,10 @@ import signal
 
 
 class Interruption:
-    """Turns SIGTERM and Ctrl-C into a wish to stop after the step that is running."""
+    """Turns SIGTERM and Ctrl-C into a wish to stop after the step that is running.
+
+    A second one does not wait: the run ends at once, as it stands in its last checkpoint.
+    """
 
     def __enter__(self) -> 'Interruption':
         self.is_requested = False
@@ -17,4 +20,6 @@ class Interruption:
             signal.signal(number, handler)
 
     def _request(self, *_: object) -> None:
+        if self.is_requested:
+            raise KeyboardInterrupt
         self.is_requested = True

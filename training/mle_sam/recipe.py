@@ -69,7 +69,11 @@ class StageConfig:
             ('epochs', self.epochs is None or self.epochs > 0, 'a positive number'),
             ('batch', self.batch > 0, 'a positive number'),
             ('learning_rate', self.learning_rate > 0, 'a positive number'),
-            ('accumulate', self.accumulate > 0, 'a positive number'),
+            (
+                'accumulate',
+                self.accumulate > 0 and self.batch % self.accumulate == 0,
+                f'a divisor of batch {self.batch}',
+            ),
             ('precision', self.precision in PRECISIONS, f'one of {", ".join(PRECISIONS)}'),
             ('weight_decay', self.weight_decay >= 0, '0 or more'),
             ('warmup_share', 0 <= self.warmup_share < 1, 'a share from 0 to below 1'),

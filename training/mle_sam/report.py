@@ -1,6 +1,7 @@
 """The tables of an evaluation, in the shapes of the paper's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from mle_sam.protocol import PROTOCOLS
 from mle_sam.published import MLE_SAM, PUBLISHED, Published, SOURCE
@@ -8,6 +9,7 @@ from mle_sam.scores import CheckpointScores, Evaluation, Mean, Score
 from mle_sam.tables import Cell, Table
 
 Row = tuple[Cell, ...]
+Figures = list[float | None]
 
 _SHORT = {
     'motion_blur': 'MB',
@@ -126,10 +128,8 @@ class Report:
         substitutes = list(fusing[0].missing)
         rows = []
         for each in fusing:
-            for label, rule in self._rules.items():
-                full = getattr(each.full.whole, rule)
-                means = [_subset_mean(each.missing[key], rule) for key in substitutes]
-                rows.append((each.name, each.full_set, label, full, *_with_part(full, means)))
+            for label, figures in self._by_rule(partial(_missing_figures, each)).items():
+                rows.append((each.name, each.full_set, label, *figures))
         paper = self._published('missing_means')
         for trained, methods in paper.missing_means.items() if paper else ():
             for method, percent in methods.items():
@@ -151,19 +151,20 @@ class Report:
     def _missing(self, each: CheckpointScores) -> Table:
         paper = self._published('missing', elsewhere=False)
         cells = paper.missing.get(each.full_set, {}) if paper else {}
-        columns = [(s, label) for label in self._rules for s in each.missing]
-        rows = []
-        for key in each.missing['drop']:
-            means = [(each.missing[s][key].whole, self._rules[label]) for s, label in columns]
-            ours = [getattr(mean, rule) for mean, rule in means]
-            rows.append((key, *ours, *([_share(cells.get(key))] if cells else [])))
-        header = ['there', *(f'{s}, {label}' for s, label in columns)]
-        header += [f'paper: zero, all {paper.num_classes}'] if cells else []
+        subsets = list(each.missing['drop'])
+        columns = {'there': subsets}
+        scores = [scores[key].whole for scores in each.missing.values() for key in subsets]
+        for label, figures in self._by_rule(partial(_figures, scores)).items():
+            for index, substitute in enumerate(each.missing):
+                part = figures[index * len(subsets) : (index + 1) * len(subsets)]
+                columns[f'{substitute}, {label}'] = part
+        if cells:
+            columns[f'paper: zero, all {paper.num_classes}'] = _shares(cells, subsets)
         return self._table(
             f'{each.name}: missing modalities (Tables VI and VII)',
             f'mIoU by what is there. {_legend(each.missing)}',
-            tuple(header),
-            rows,
+            tuple(columns),
+            list(zip(*columns.values(), strict=True)),
             paper if cells else None,
             texts=1,
         )
@@ -195,10 +196,16 @@ class Report:
 
     def _rows(self, words: list[str], means: Sequence[Mean | None], *rest: Cell) -> list[Row]:
         """One by each rule."""
-        return [
-            (*words, label, *(mean and getattr(mean, rule) for mean in means), *rest)
-            for label, rule in self._rules.items()
-        ]
+        by_rule = self._by_rule(partial(_figures, means))
+        return [(*words, label, *figures, *rest) for label, figures in by_rule.items()]
+
+    def _by_rule(self, figures_of: Callable[[str], Figures]) -> dict[str, Figures]:
+        """Figures by the label of the rule; once, where all rules give the same."""
+        by_label = {label: figures_of(rule) for label, rule in self._rules.items()}
+        first, *others = by_label.values()
+        if all(other == first for other in others):
+            return {' = '.join(by_label): first}
+        return by_label
 
     def _groups(self) -> list[str]:
         """Names of conditions, then of failures."""
@@ -266,6 +273,16 @@ def _paper_row(
 def _by_group(score: Score, columns: Iterable[str]) -> list[Mean | None]:
     means = {'all': score.whole, **score.conditions, **score.failures}
     return [means.get(column) for column in columns]
+
+
+def _figures(means: Iterable[Mean | None], rule: str) -> Figures:
+    return [mean and getattr(mean, rule) for mean in means]
+
+
+def _missing_figures(each: CheckpointScores, rule: str) -> Figures:
+    """With the full set; then by substitute the mean over all subsets, and which part that is."""
+    full = getattr(each.full.whole, rule)
+    return [full, *_with_part(full, [_subset_mean(s, rule) for s in each.missing.values()])]
 
 
 def _subset_mean(scores: Mapping[str, Score], rule: str) -> float | None:

@@ -1,7 +1,9 @@
 """Training: one stage of a recipe, resumable at any step."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 import itertools
+import math
 from pathlib import Path
 import sys
 
@@ -100,19 +102,26 @@ class Trainer:
             best_miou=self.best_miou,
         )
 
-    def restore(self, checkpoint: Checkpoint) -> None:
+    def restore(self, checkpoint: Checkpoint, source: str = 'checkpoint') -> None:
         """Go on from a state.
 
         Data and length may have changed since: a run may be given more of both.
 
+        Args:
+            checkpoint: the state.
+            source: of it, for errors.
+
         Raises:
             InputError: if it belongs to another network or stage.
         """
-        if (checkpoint.recipe.network, checkpoint.stage) != (self.recipe.network, self.stage):
+        own, given = self.recipe.network, checkpoint.recipe.network
+        names = [item.name for item in fields(own)]
+        others = [name for name in names if getattr(own, name) != getattr(given, name)]
+        if others or checkpoint.stage != self.stage:
+            network = f'another network, in {", ".join(others)}' if others else 'it'
             raise InputError(
-                f'checkpoint: expected stage {self.stage} of the network of {self.recipe.name}, '
-                f'got stage {checkpoint.stage} of {checkpoint.recipe.name}; '
-                'train into another directory'
+                f'{source}: expected stage {self.stage} of the network of {self.recipe.name}, '
+                f'got stage {checkpoint.stage} of {network}; train into another directory'
             )
         self.model.load_state_dict(checkpoint.model)
         restore_optimizer(self.optimizer, self.learning, checkpoint.optimizer)
@@ -152,6 +161,10 @@ def train(
 
     Returns:
         The checkpoint's path.
+
+    Raises:
+        InputError: for a checkpoint or start that does not fit, a batch that cannot be shared
+            evenly, or a loss that is no number any more.
     """
     path = directory / f'{stage}.safetensors'
     workers = Workers(device)
@@ -165,13 +178,15 @@ def train(
             print(report, file=sys.stderr)
     trainer = Trainer(recipe, stage, model, num_steps, workers)
     if saved:
-        trainer.restore(saved)
+        trainer.restore(saved, str(path))
     items = EndlessItems(training, recipe.network_of(stage), config, recipe.seed)
     positions = MicroBatches(config, range(trainer.step, num_steps), (workers.rank, workers.count))
     batches = _grouped(load_batches(items, positions, num_loaders), config.accumulate)
     with Journal(trainer, directory) as journal, Interruption() as interruption:
         for micro_batches in batches:
-            journal.note_loss(trainer.train_step(micro_batches))
+            loss = trainer.train_step(micro_batches)
+            _check_loss(loss, trainer)
+            journal.note_loss(loss)
             if _is_due(config.validate_every, trainer) and validation is not None:
                 miou = validate(trainer.model, validation, workers)
                 journal.note_miou(miou)
@@ -198,6 +213,18 @@ def _check_batch(config: StageConfig, num_workers: int) -> None:
         raise InputError(
             f'stage.batch: expected a multiple of {num_workers} workers times accumulate '
             f'{config.accumulate}, got {config.batch}; correct the recipe'
+        )
+
+
+def _check_loss(loss: float, trainer: Trainer) -> None:
+    """Stop before a checkpoint of no use replaces a good one.
+
+    In fp16 such a step is skipped, and the next one is scaled to less.
+    """
+    if not math.isfinite(loss) and not trainer.scaler.is_enabled():
+        raise InputError(
+            f'stage {trainer.stage}: expected a finite loss, got {loss} in step {trainer.step}; '
+            'lower learning_rate: the run goes on from its last checkpoint'
         )
 
 

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import os
 import warnings
 
+from mle_sam_ros.core.errors import InputError
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -27,11 +28,14 @@ class Workers:
         """Join the others that torchrun started.
 
         Args:
-            device: cpu or cuda; None takes cuda where there is one.
+            device: as `choose_device` takes it.
+
+        Raises:
+            InputError: as `choose_device`.
         """
         self.count = int(os.environ.get('WORLD_SIZE', '1'))
         self.rank = int(os.environ.get('RANK', '0'))
-        self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        self.device = choose_device(device)
         if self.device.type == 'cuda':
             self.device = torch.device('cuda', int(os.environ.get('LOCAL_RANK', '0')))
             torch.cuda.set_device(self.device)
@@ -72,3 +76,18 @@ class Workers:
     def agree(self, is_wished: bool) -> bool:
         """Whether any worker wishes it: all get the same answer."""
         return bool(self.sum(torch.tensor(int(is_wished))))
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Where to compute.
+
+    Args:
+        name: cpu or cuda; None takes cuda where there is one.
+
+    Raises:
+        InputError: for cuda on a machine without.
+    """
+    has_cuda = torch.cuda.is_available()
+    if name == 'cuda' and not has_cuda:
+        raise InputError('--device: expected cpu on this machine, got cuda; leave it out')
+    return torch.device(name or ('cuda' if has_cuda else 'cpu'))

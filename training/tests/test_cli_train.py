@@ -2,6 +2,7 @@ from dataclasses import replace
 
 from mle_sam.checkpoint import read_checkpoint
 from mle_sam.cli import main
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import to_mapping
 import pytest
 import yaml
@@ -61,3 +62,33 @@ def test_bad_options(command, opened, tmp_path, capsys, options, match):
     assert match in error
     assert error.count('\n') == 1
     assert not run.exists()
+
+
+@pytest.mark.parametrize('option', [['--threads', '0'], ['--workers', '-1'], ['--threads', 'x']])
+def test_counts_are_numbers_that_can_be(command, opened, tmp_path, capsys, option):
+    with pytest.raises(SystemExit) as refused:
+        main([*command, '--run-directory', str(tmp_path / 'run'), *option])
+    assert refused.value.code == 2
+    assert f'argument {option[0]}: ' in capsys.readouterr().err
+
+
+def test_a_run_directory_that_cannot_be_is_refused(command, opened, tmp_path, capsys):
+    taken = tmp_path / 'taken'
+    taken.write_text('')
+    assert main([*command, '--run-directory', str(taken)]) == 2
+    assert (
+        f'{taken}: expected a file or directory that can be used, got' in capsys.readouterr().err
+    )
+
+
+def test_what_any_stage_needs_is_looked_for_before_the_first_one(
+    command, dataset, monkeypatch, tmp_path
+):
+    def open_toy(data, network, split):
+        if split == 'val':
+            raise InputError('val: expected samples, got none; add some')
+        return dataset
+
+    monkeypatch.setattr('mle_sam.datasets.opening.open_dataset', open_toy)
+    assert main([*command, '--run-directory', str(tmp_path / 'run')]) == 2
+    assert not (tmp_path / 'run').exists()

@@ -60,7 +60,9 @@ def test_every_stored_value_is_a_class_void_or_refused(tmp_path, first):
             assert labels.dtype == np.uint8
             assert np.array_equal(labels, np.full((2, 3), value - first))
         else:
-            with pytest.raises(InputError, match=rf'labels\.png: .* got 6 other pixels, the first {value};'):
+            with pytest.raises(
+                InputError, match=rf'labels\.png: .* got 6 other pixels, the first {value};'
+            ):
                 read_labels(path, num_classes, first)
 
 

@@ -13,3 +13,10 @@ def test_a_signal_is_a_wish(number):
         os.kill(os.getpid(), number)
         assert interruption.is_requested
     assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_does_not_wait():
+    with Interruption():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -150,6 +150,26 @@ def test_subsets_beside_the_papers_where_it_trained_the_same(on_deliver):
     assert by_key['camera'] == pytest.approx(0.158)
 
 
+def test_rules_that_agree_share_a_row_and_a_column(on_deliver):
+    def agreeing(score: Score) -> Score:
+        whole = replace(score.whole, over_all=score.whole.over_present)
+        return replace(score, whole=whole)
+
+    ours = network('ours')
+    missing = {s: {k: agreeing(v) for k, v in ours.missing[s].items()} for s in ours.missing}
+    alike = replace(on_deliver, checkpoints=(replace(ours, missing=missing),), published=None)
+    (row,) = rows(replace(alike, data=DriveData('data', (0, 1), (2, 2), 4)), 'combinations')
+    assert row == {'network': 'ours', 'classes': 'all 2 = present', 'camera+depth': 0.8}
+    assert [r['classes'] for r in rows(alike, 'mean over')][:2] == ['all 2 = present', 'all 25']
+    assert rows(alike, 'ours: missing')[1] == {
+        'there': 'camera',
+        'zero, all 2 = present': 0.2,
+        'drop, all 2 = present': 0.6,
+    }
+    # One cell that differs, of the samples by night, keeps both rows.
+    assert [r['classes'] for r in rows(alike, 'Table IV')][:2] == ['all 2', 'present']
+
+
 def test_noise(on_deliver):
     ours, *_, paper = rows(on_deliver, 'Table VIII')
     assert (ours['noise'], ours['none'], ours['camera']) == ('gaussian', 0.4, 0.25)

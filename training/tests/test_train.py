@@ -310,14 +310,38 @@ def test_a_resumed_run_needs_its_start_no_more(from_trunk, dataset, tmp_path):
 
 def test_another_network_is_refused(recipe, whole_run):
     other = replace(recipe, network=replace(recipe.network, auxiliary_width=16))
-    with pytest.raises(InputError, match='expected stage trunk of the network of toy'):
-        new_trainer(other, 'trunk').restore(read_checkpoint(whole_run / 'trunk.safetensors'))
+    path = whole_run / 'trunk.safetensors'
+    match = f'{path}: expected stage trunk of the network of toy, .* in auxiliary_width; train'
+    with pytest.raises(InputError, match=match):
+        new_trainer(other, 'trunk').restore(read_checkpoint(path), str(path))
+    with pytest.raises(InputError, match=r'expected stage experts .*, got stage trunk of it'):
+        new_trainer(recipe).restore(read_checkpoint(path))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(recipe):
-    uneven = replace(recipe, trunk=replace(recipe.trunk, accumulate=3))
-    with pytest.raises(InputError, match=r'stage\.batch: .*accumulate 3, got 4'):
-        new_trainer(uneven, 'trunk')
+    workers = Workers('cpu')
+    workers.count = 3
+    model = MleSam(recipe.network)
+    with pytest.raises(InputError, match=r'stage\.batch: expected a multiple of 3 workers.*got 4'):
+        Trainer(recipe, 'experts', model, 6, workers)
+
+
+def test_a_run_that_diverges_keeps_its_last_good_checkpoint(
+    recipe, dataset, tmp_path, monkeypatch
+):
+    step = Trainer.train_step
+
+    def diverging(trainer, micro_batches):
+        loss = step(trainer, micro_batches)
+        return float('nan') if trainer.step == 6 else loss
+
+    monkeypatch.setattr(Trainer, 'train_step', diverging)
+    with pytest.raises(InputError, match='finite loss, got nan in step 6; lower learning_rate'):
+        train(recipe, 'trunk', dataset, None, tmp_path, 'cpu')
+    assert read_checkpoint(tmp_path / 'trunk.safetensors').step == 4
+    half = replace(recipe, trunk=replace(recipe.trunk, precision='fp16'))
+    train(half, 'trunk', dataset, None, tmp_path, 'cpu')  # there it is the loss scale's affair
+    assert read_checkpoint(tmp_path / 'trunk.safetensors').step == 6
 
 
 def test_a_few_hundred_steps_learn_the_toy(recipe, tmp_path):

@@ -30,7 +30,7 @@ def export_bundle(
 
     Args:
         checkpoint: of the experts stage.
-        rasters: one recorded (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
+        rasters: one recorded (H, W, 3) raster per modality, uint8 or float32 as encoded.
         accuracy: measured figures, with the data they were measured on.
         directory: of the bundle.
         programs: precisions in which the torch backend shall be able to compile it, too.
