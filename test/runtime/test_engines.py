@@ -16,7 +16,8 @@ from bundles import (
     TinyModel,
     write_tiny_bundle,
 )
-from half_bundle import INPUT_HW as HALF_HW, write_half_bundle
+from half_bundle import INPUT_HW as HALF_HW
+from half_bundle import write_half_bundle
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import Bundle, write_bundle
 from mle_sam_ros.runtime.check import check_bundle
