@@ -17,9 +17,10 @@ from mle_sam_ros.runtime.bundle import (
 from mle_sam_ros.runtime.engine import load_engine
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.golden import read_golden
-from mle_sam_ros.runtime.proof import compare, least_cosine
 import numpy as np
+from onnx.reference import ReferenceEvaluator
 from onnx_types import TypedGraph
+from onnxruntime import InferenceSession
 import pytest
 import torch
 
@@ -197,20 +198,20 @@ def test_the_gate_lets_every_subset_pass(bundle, precision):
 
 
 @NEEDS_OPENVINO
-@pytest.mark.parametrize(
-    ('built', 'agreement', 'cosine'), [('bundle', 0.995, 0.99999), ('newest', 0.98, 0.9999)]
-)
-def test_openvino_runs_them_as_well(built, agreement, cosine, request):
-    """Without training classes are all but equal: bfloat16 decides some pixels otherwise."""
-    built = request.getfixturevalue(built)
-    golden = read_golden(built.path(GOLDEN_NAME), built.manifest)
-    reference, engine = (load_engine(built, 'openvino', 1, p) for p in PRECISIONS)
-    proof = compare(engine, golden)
-    assert min(subset.agreement for subset in proof.subsets) >= agreement
-    assert max(subset.confidence_error for subset in proof.subsets) <= 1
-    reference.infer(golden.rasters, frozenset({'lidar'}))
-    features = reference.features('lidar')
-    assert cosine <= least_cosine(engine, golden, 'lidar', features) < 1
+def test_openvino_runs_them_as_well(bundle):
+    assert len(prove(load_engine(bundle, 'openvino', 1, 'fp16'), bundle).subsets) == 3
+
+
+def test_bfloat16_is_near_in_the_reference_of_onnx(newest):
+    """No processor's engine computes it; the reference rounds every sum, which GPUs do not."""
+    golden = read_golden(newest.path(GOLDEN_NAME), newest.manifest)
+    raster = golden.rasters['lidar'][None]
+    half, whole = (newest.path(encoder_name('lidar', p)) for p in ('fp16', 'fp32'))
+    got = ReferenceEvaluator(str(half)).run(None, {'raster': raster})
+    expected = InferenceSession(str(whole)).run(None, {'raster': raster})
+    for level, wanted in zip(got, expected, strict=True):
+        assert level.dtype == np.float16
+        assert 0 < np.linalg.norm(level - wanted) <= 0.05 * np.linalg.norm(wanted)
 
 
 def test_half_precision_is_near_but_not_the_same(bundle, dataset):

@@ -25,8 +25,9 @@ class GraphOptions:
 
     Attributes:
         precisions: of the graphs; those of fp32 are always there, they are the reference.
-        attention: of the core of the attention in those of fp16, fp16 or bf16. ONNX Runtime has
-            no bf16; OpenVINO and TensorRT do.
+        attention: of the core of the attention in those of fp16, fp16 or bf16. Only a GPU can
+            prove bf16: ONNX Runtime has none on processors, and OpenVINO (2026.4) takes the bits
+            of float16 for it.
         opset: 18; 20, the first with Gelu as one node, read by TensorRT 10.3 and later; 23, the
             first with Attention as one node, for TensorRT 10.14 and later.
     """
