@@ -49,7 +49,11 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint; the file is either the old one or the whole new one."""
+    """Write a checkpoint; the file is either the old one or the whole new one.
+
+    Raises:
+        InputError: where there is no space for it.
+    """
     tensors = {f'model/{name}': value for name, value in checkpoint.model.items()}
     tensors |= {f'optimizer/{name}': value for name, value in checkpoint.optimizer.items()}
     progress = {
@@ -65,7 +69,13 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
-    save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    try:
+        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata)
+    except SafetensorError as error:
+        raise InputError(
+            f'{path}: expected space for a checkpoint, got {error}; make some, and run the same '
+            'command again: it goes on from the last checkpoint'
+        ) from error
     with open(partial, 'rb') as file:
         os.fsync(file.fileno())  # or a power cut could leave the new name with no content
     os.replace(partial, path)

@@ -25,8 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         return _refuse(str(error))
     except OSError as error:
+        place = error.filename2 or error.filename or 'files'
         return _refuse(
-            f'{error.filename or "files"}: expected a file or directory that can be used, got '
+            f'{place}: expected a file or directory that can be used, got '
             f'{error.strerror or error}; correct the path, its permissions or the space'
         )
     except KeyboardInterrupt:

@@ -30,12 +30,6 @@ class Journal:
     def __enter__(self) -> 'Journal':
         trainer, stage = self._trainer, self._trainer.stage
         self._start = time.monotonic()
-        self._bar = tqdm(
-            desc=f'training {stage}',
-            initial=trainer.step,
-            total=trainer.num_steps,
-            disable=not trainer.workers.is_first,
-        )
         self._board = None
         if trainer.workers.is_first:
             from torch.utils.tensorboard import SummaryWriter
@@ -44,6 +38,12 @@ class Journal:
             self._forget_after(trainer.step)
             board = self._directory / 'tensorboard' / stage
             self._board = SummaryWriter(board, purge_step=trainer.step + 1)
+        self._bar = tqdm(
+            desc=f'training {stage}',
+            initial=trainer.step,
+            total=trainer.num_steps,
+            disable=not trainer.workers.is_first,
+        )
         return self
 
     def __exit__(self, *_: object) -> None:

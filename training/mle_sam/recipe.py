@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 import math
 from pathlib import Path
+import re
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
@@ -192,6 +193,15 @@ def read_recipe(path: Path) -> Recipe:
         raise InputError(f'{path}: {error}') from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes 1e-4 for a number, as YAML 1.2 does; YAML 1.1 wants it to be 1.0e-4."""
+
+
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), [*'+-0123456789']
+)
+
+
 def _lineage(path: Path) -> Iterator[dict[str, Any]]:
     """The content of a recipe, then of what it extends, and so on."""
     seen: list[Path] = []
@@ -211,7 +221,7 @@ def _lineage(path: Path) -> Iterator[dict[str, Any]]:
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        mapping = yaml.safe_load(path.read_text())
+        mapping = yaml.load(path.read_text(), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = ' '.join(str(error).split())
         raise InputError(f'{path}: expected a recipe in YAML, got {reason}; correct it') from error

@@ -98,6 +98,14 @@ def test_nothing_to_extend(tmp_path, content, match):
         read_recipe(written(tmp_path, recipe=content))
 
 
+@pytest.mark.parametrize('rate', ['1e-4', '1E-4', '1.e-4', '+1.0e-4', '0.0001', '10e-5'])
+def test_numbers_may_be_written_as_everyone_writes_them(tmp_path, rate):
+    content = f'extends: {NANO_RECIPE}\nname: 1e\nexperts: {{learning_rate: {rate}}}'
+    recipe = read_recipe(written(tmp_path, recipe=content))
+    assert recipe.experts.learning_rate == pytest.approx(1e-4)
+    assert recipe.name == '1e'
+
+
 def test_part_of_the_modalities():
     recipe = read_recipe(NANO_RECIPE)
     assert recipe.with_modalities(['lidar', 'camera']).network.modality_names == (
@@ -139,6 +147,7 @@ def test_a_stage_that_is_not_there():
         (('experts', 'precision'), 'fp8', r'stage\.precision.*fp32, bf16, fp16'),
         (('experts', 'keep_all'), 1.5, r'stage\.keep_all: expected a probability, got 1\.5'),
         (('experts', 'batch'), 0, r'stage\.batch'),
+        (('experts', 'accumulate'), 3, r'accumulate: expected a divisor of batch 4, got 3'),
         (('experts', 'augmentation'), {'scale': [2.0, 1.0]}, r'augmentation\.scale'),
         (('pretrained',), 'sam2.pt', 'got both'),
         (('trunk',), None, 'got neither'),
