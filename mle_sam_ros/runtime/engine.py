@@ -71,7 +71,7 @@ def load_engine(
             f'backend: expected auto, {", ".join((*BACKENDS, *COMPILED_BACKENDS))}, got '
             f'{backend!r}; choose one of these'
         )
-    # All processors, although the executor needs one as well: beside a busy one, two threads on two
+    # All processors, although the executor needs one too: beside a busy one, two threads on two
     # processors took 107 ms (p99: 211) for an instant of nano, one thread took 113 (p99: 668), on
     # a machine that others used too; see `benchmarks/engines.py`.
     threads = available_threads() if threads is None else threads
