@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+import sys
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import to_mapping
@@ -65,6 +66,7 @@ def _score(
     model = load_model(checkpoint).to(device)
     model.set_trainable(checkpoint.stage)
     dataset = open_dataset(recipe.data, model.config, split)
+    print(f'scoring on {dataset.summary()}', file=sys.stderr)
     scores = evaluate(model, dataset, rules, device, name)
     return CheckpointScores(
         name=name,

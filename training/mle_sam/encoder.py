@@ -73,11 +73,6 @@ class MultiModalEncoder(nn.Module):
         pyramid, _ = self.neck(stage_maps)
         return pyramid[:3]
 
-    def copy_patch_embedding(self) -> None:
-        """Start every input adapter as the trunk's own patch embedding."""
-        for adapter in self.input_adapters.values():
-            adapter.load_state_dict(self.trunk.patch_embed.state_dict())
-
     def _normalise(self, raster_BHW3: torch.Tensor, modality: str) -> torch.Tensor:
         mean, std = getattr(self, f'mean_{modality}'), getattr(self, f'std_{modality}')
         return ((raster_BHW3.float() - mean) / std).permute(0, 3, 1, 2)

@@ -179,6 +179,8 @@ def train(
     trainer = Trainer(recipe, stage, model, num_steps, workers)
     if saved:
         trainer.restore(saved, str(path))
+    if workers.is_first:
+        print(f'training on {training.summary()}', file=sys.stderr)
     items = EndlessItems(training, recipe.network_of(stage), config, recipe.seed)
     positions = MicroBatches(config, range(trainer.step, num_steps), (workers.rank, workers.count))
     batches = _grouped(load_batches(items, positions, num_loaders), config.accumulate)

@@ -30,10 +30,11 @@ def command(recipe, tmp_path):
     return ['train', '--recipe', str(path), '--threads', '1', '--device', 'cpu']
 
 
-def test_options_change_the_recipe(command, opened, tmp_path):
+def test_options_change_the_recipe(command, opened, tmp_path, capsys):
     trunk_run, run = tmp_path / 'trunk_run', tmp_path / 'run'
     assert main([*command, '--run-directory', str(trunk_run), '--stage', 'trunk']) == 0
     assert opened == [('nowhere', ('camera',), 'train')]
+    assert capsys.readouterr().err.startswith('training on 8 samples\n')
     opened.clear()
     trunk = str(trunk_run / 'trunk.safetensors')
     part = ['--modalities', 'lidar', 'camera', '--pretrained', trunk, '--data', 'elsewhere']

@@ -45,11 +45,14 @@ def save(recipe, tmp_path):
     return save_variant
 
 
-def test_checkpoints_are_scored_on_the_same_samples(save, opened, recipe, network, tmp_path):
+def test_checkpoints_are_scored_on_the_same_samples(
+    save, opened, recipe, network, tmp_path, capsys
+):
     whole = save('whole')
     fewer = save('fewer', network=replace(network, modalities=network.modalities[:2]))
     root = tmp_path / 'elsewhere'
     evaluation = compare([whole, fewer], root, 'test', PAPER, CPU)
+    assert capsys.readouterr().err.startswith('scoring on 2 samples\n')
     data = replace(recipe.data, root=str(root))
     names = ('camera', 'event', 'lidar')
     assert opened == [(data, names, 'test'), (data, names[:2], 'test')]

@@ -8,7 +8,8 @@ import torch
 
 def test_zero_start_is_exactly_sam2(network):
     encoder = MultiModalEncoder(network).eval()
-    encoder.copy_patch_embedding()
+    for adapter in encoder.input_adapters.values():
+        adapter.load_state_dict(encoder.trunk.patch_embed.state_dict())
     size = network.widths
     plain = MultiModalEncoder(replace(network, lora_rank=0, input_adapters=False)).eval()
     plain.load_state_dict(

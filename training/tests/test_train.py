@@ -113,7 +113,6 @@ def from_trunk(recipe, whole_run):
     [
         ('trunk', {}, 0),
         ('experts', {}, 0),
-        ('experts', {'accumulate': 2}, 0),
         ('experts', {'accumulate': 2}, 2),
         ('experts', {'precision': 'bf16'}, 0),
         ('experts', {'precision': 'fp16', 'batch': 2}, 0),

@@ -46,3 +46,7 @@ class SegmentationDataset(Dataset[Sample], ABC):
     def full_labels(self, index: int) -> np.ndarray:
         """The labels at the size that the data set gives them in, (h, w) uint8."""
         return self[index].labels
+
+    def summary(self) -> str:
+        """What it holds, in lines for people."""
+        return f'{len(self)} samples'

@@ -70,7 +70,7 @@ def export_graphs(
 
     Args:
         model: the network, on the CPU.
-        rasters: one (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
+        rasters: one (H, W, 3) raster per modality, uint8 or float32 as encoded.
         precision: of the features and of the arithmetic.
         options: how.
         room: directory to write into.
