@@ -101,6 +101,11 @@ def test_a_package_that_is_not_installed(capsys, monkeypatch, drive):
     refuse(capsys, ['play', drive], 'mle_sam_ros.ros.player', 'pip install')
 
 
+def test_a_bundle_without_half_precision(capsys, bundle):
+    arguments = ['check-bundle', bundle, '--backend', 'onnx', '--precision', 'fp16']
+    refuse(capsys, arguments, 'encoder_camera.fp16.onnx')
+
+
 def test_a_good_bundle_is_described(capsys, bundle):
     assert main(['check-bundle', str(bundle), '--backend', 'onnx']) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from mle_sam.cli import main
 from mle_sam.datasets.shards import write_shard
 from mle_sam.datasets.simulated import seed_path
+from mle_sam.export.onnx_graphs import GraphOptions
 from mle_sam_ros.core.record import to_mapping
 import pytest
 import yaml
@@ -44,8 +45,11 @@ def test_train_evaluate_and_hand_the_accuracy_on(recipe_file, data, tmp_path, ca
         lambda *given: exported.append(given) or SimpleNamespace(directory=given[3]),
     )
     accuracy = ['--accuracy', str(out / 'evaluation.json')]
-    assert main(['export', *checkpoint, *accuracy, '--out', 'bundle', *common]) == 0
-    _, rasters, accuracy, *_ = exported[0]
+    graphs = ['--precision', 'fp16', '--attention', 'bf16', '--opset', '23']
+    assert main(['export', *checkpoint, *accuracy, '--out', 'bundle', *graphs, *common]) == 0
+    _, rasters, accuracy, *_, options = exported[0]
+    assert options == GraphOptions(('fp16',), 'bf16', 23)
+    assert options.all_precisions == ('fp32', 'fp16')
     assert rasters.keys() == {'camera', 'event', 'lidar'}
     measured = json.loads((out / 'evaluation.json').read_text())['checkpoints'][0]['missing']
     assert accuracy['subsets'].keys() == measured['drop'].keys()
