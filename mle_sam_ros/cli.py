@@ -40,7 +40,7 @@ def _refuse(message: str) -> int:
     return 2
 
 
-_BACKENDS = ('onnx', 'openvino', 'tensorrt', 'torch')
+_BACKENDS = ('onnx', 'openvino', 'tensorrt', 'torch', 'torch_tensorrt')
 
 # Rooms are imported where they are used: a vehicle needs no simulator, a laptop no ROS.
 

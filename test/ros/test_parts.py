@@ -121,7 +121,10 @@ def leaves(record, prefix=''):
     ('changes', 'message'),
     [
         ({}, 'parameter bundle: expected the directory'),
-        ({'bundle': 'x', 'backend': 'cuda'}, "backend: expected auto, onnx, .*torch, got 'cuda'"),
+        (
+            {'bundle': 'x', 'backend': 'cuda'},
+            "backend: expected auto, .*tensorrt, got 'cuda'",
+        ),
         ({'bundle': 'x', 'unbuilt_engine': 'buy'}, "expected refuse, build, got 'buy'"),
         ({'bundle': 'x', 'event_message': 'raw'}, "event_message: expected .* got 'raw'"),
     ],

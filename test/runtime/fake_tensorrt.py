@@ -361,3 +361,5 @@ def forget() -> None:
         is_adapter = room == 'mle_sam_ros.runtime' and file.startswith(('tensorrt_', 'cuda_'))
         if is_adapter or name.split('.')[0] in ('cuda', 'tensorrt'):
             del sys.modules[name]
+        if is_adapter:  # `from mle_sam_ros.runtime import …` asks the room before the modules
+            vars(sys.modules[room]).pop(file, None)
