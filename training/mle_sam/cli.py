@@ -31,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
             f'{error.strerror or error}; correct the path, its permissions or the space'
         )
     except KeyboardInterrupt:
-        print('mle-sam-training: interrupted; the same command goes on', file=sys.stderr)
+        print(
+            'mle-sam-training: interrupted; run the same command again: training goes on',
+            file=sys.stderr,
+        )
         return 130
 
 
