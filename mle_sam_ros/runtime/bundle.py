@@ -15,24 +15,32 @@ from mle_sam_ros.core.manifest import Manifest, parse_manifest
 MANIFEST_NAME = 'manifest.json'
 FUSE_DECODE_NAME = 'fuse_decode.onnx'
 GOLDEN_NAME = 'golden.npz'
+# Name of the graph behind the encoders.
+FUSE_DECODE = 'fuse_decode'
 
 # Arithmetic of a graph. It stands in the graph itself, as casts; compilers only follow it.
 Precision = Literal['fp32', 'fp16']
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
+def encoder_graph(modality: str) -> str:
+    """Name of the graph of a modality's encoder."""
+    return f'encoder_{modality}'
+
+
 def encoder_name(modality: str, precision: Precision = 'fp32') -> str:
     """File name of a modality's encoder; every bundle has those of fp32."""
-    return _graph_name(f'encoder_{modality}', precision)
+    return graph_file(encoder_graph(modality), precision)
 
 
 def fuse_decode_name(precision: Precision = 'fp32') -> str:
     """File name of the graph behind the encoders, likewise."""
-    return _graph_name('fuse_decode', precision)
+    return graph_file(FUSE_DECODE, precision)
 
 
-def _graph_name(stem: str, precision: Precision) -> str:
-    return f'{stem}.onnx' if precision == 'fp32' else f'{stem}.{precision}.onnx'
+def graph_file(graph: str, precision: Precision) -> str:
+    """File name of a graph in a precision."""
+    return f'{graph}.onnx' if precision == 'fp32' else f'{graph}.{precision}.onnx'
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """What the graphs of a bundle take and give: names, shapes and dtypes."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 import os
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.runtime.bundle import Precision
+from mle_sam_ros.runtime.bundle import encoder_graph, FUSE_DECODE, Precision
 import numpy as np
 
 NUM_LEVELS = 3
@@ -25,6 +25,35 @@ class RasterSpec:
 
     shape: tuple[int, int, int]
     dtype: str
+
+
+def check_graphs(
+    load: Callable[[str], tuple[Signature, Signature, str]],
+    manifest: Manifest,
+    precision: Precision,
+) -> tuple[dict[str, RasterSpec], list[tuple[int, ...]]]:
+    """Load every graph of a bundle, the one behind the encoders last, and check each.
+
+    Args:
+        load: by the graph's name (`encoder_<modality>`, `fuse_decode`) the signatures of its
+            inputs and of its outputs, and its path for error messages.
+        manifest: of the bundle.
+        precision: of the graphs.
+
+    Returns:
+        what raster each modality takes, and the shape of each level's features without the batch.
+
+    Raises:
+        InputError: for another set of tensors, or a wrong shape or dtype.
+    """
+    specs: dict[str, RasterSpec] = {}
+    shapes: list[tuple[int, ...]] = []
+    for name in manifest.modality_names:
+        inputs, outputs, source = load(encoder_graph(name))
+        specs[name], shapes = check_encoder(inputs, outputs, manifest, source, precision)
+    inputs, outputs, source = load(FUSE_DECODE)
+    check_fuse_decode(inputs, outputs, manifest, shapes, source, precision)
+    return specs, shapes
 
 
 def check_encoder(

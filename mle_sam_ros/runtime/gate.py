@@ -1,7 +1,7 @@
 """The gate that no engine passes unless it answers as the exported model did."""
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, GOLDEN_NAME
 from mle_sam_ros.runtime.contract import available_threads
 from mle_sam_ros.runtime.golden import Golden, read_golden
 from mle_sam_ros.runtime.proof import compare, DescribedEngine, least_cosine, LIMITS, Proof
@@ -40,13 +40,13 @@ def _first_divergence(
     cosines = proof.cosines
     if not cosines:
         if suspects := _wrong_alone(engine, proof):
-            return f'encoder_{suspects[0]} (others are right alone)'
+            return f'{encoder_graph(suspects[0])} (others are right alone)'
         cosines = _cosines_to_reference(engine, bundle, golden)
     limit = LIMITS[engine.precision].cosine
     for name, cosine in cosines.items():
         if not cosine >= limit:
-            return f'encoder_{name} (cosine {cosine:.5f} of its features)'
-    return 'fuse_decode (the features of every encoder are right)'
+            return f'{encoder_graph(name)} (cosine {cosine:.5f} of its features)'
+    return f'{FUSE_DECODE} (the features of every encoder are right)'
 
 
 def _wrong_alone(engine: DescribedEngine, proof: Proof) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
@@ -41,28 +41,24 @@ class OnnxEngine(SplitEngine):
             name: self._encoder_binding(name, index) for index, name in enumerate(self._names)
         }
 
-    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
-        self._sessions[name] = _load(path, self._threads)
-        return _signatures(self._sessions[name])
-
-    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
-        self._decoder = _load(path, self._threads)
-        return _signatures(self._decoder)
+    def _load_graph(self, graph: str, path: Path) -> tuple[Signature, Signature]:
+        self._sessions[graph] = _load(path, self._threads)
+        return _signatures(self._sessions[graph])
 
     def _encode(self, name: str, raster: np.ndarray) -> None:
         binding = self._bindings[name]
         binding.bind_cpu_input('raster', np.ascontiguousarray(raster)[None])
-        self._sessions[name].run_with_iobinding(binding)
+        self._sessions[encoder_graph(name)].run_with_iobinding(binding)
 
     def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         features = dict(zip(FEATURE_NAMES, self._features, strict=True))
-        label_map, confidence, router_weights = self._decoder.run(
+        label_map, confidence, router_weights = self._sessions[FUSE_DECODE].run(
             ['label_map', 'confidence', 'router_weights'], {**features, 'present': present}
         )
         return label_map, confidence, router_weights
 
     def _encoder_binding(self, name: str, index: int) -> onnxruntime.IOBinding:
-        binding = self._sessions[name].io_binding()
+        binding = self._sessions[encoder_graph(name)].io_binding()
         for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):
             slot = features[index : index + 1]
             binding.bind_output(

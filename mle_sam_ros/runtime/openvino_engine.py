@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.split_engine import SplitEngine
 import numpy as np
@@ -38,16 +38,12 @@ class OpenvinoEngine(SplitEngine):
         self._present = np.zeros(len(self._names), np.bool_)
         self._share_buffers()
 
-    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
-        graph, self._requests[name] = _load(path, self._threads)
-        return _signatures(graph)
-
-    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
-        graph, self._decoder = _load(path, self._threads)
-        return _signatures(graph)
+    def _load_graph(self, graph: str, path: Path) -> tuple[Signature, Signature]:
+        model, self._requests[graph] = _load(path, self._threads)
+        return _signatures(model)
 
     def _encode(self, name: str, raster: np.ndarray) -> None:
-        request = self._requests[name]
+        request = self._requests[encoder_graph(name)]
         # OpenVINO shares only memory that it could write to.
         writable = np.require(raster, requirements=['C', 'W'])
         request.set_tensor('raster', _shared(writable[None]))
@@ -55,19 +51,22 @@ class OpenvinoEngine(SplitEngine):
 
     def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self._present[:] = present
-        self._decoder.infer()
+        decoder = self._requests[FUSE_DECODE]
+        decoder.infer()
         label_map, confidence, router_weights = (
-            self._decoder.get_tensor(name).data.copy()
+            decoder.get_tensor(name).data.copy()
             for name in ('label_map', 'confidence', 'router_weights')
         )
         return label_map, confidence, router_weights
 
     def _share_buffers(self) -> None:
+        decoder = self._requests[FUSE_DECODE]
         for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):
             for index, name in enumerate(self._names):
-                self._requests[name].set_tensor(feature_name, _shared(features[index : index + 1]))
-            self._decoder.set_tensor(feature_name, _shared(features))
-        self._decoder.set_tensor('present', _shared(self._present))
+                slot = _shared(features[index : index + 1])
+                self._requests[encoder_graph(name)].set_tensor(feature_name, slot)
+            decoder.set_tensor(feature_name, _shared(features))
+        decoder.set_tensor('present', _shared(self._present))
 
 
 def _shared(array: np.ndarray) -> openvino.Tensor:

@@ -6,10 +6,9 @@ from pathlib import Path
 from time import perf_counter_ns
 
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, fuse_decode_name, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, graph_file, Precision
 from mle_sam_ros.runtime.contract import (
-    check_encoder,
-    check_fuse_decode,
+    check_graphs,
     check_request,
     FEATURE_DTYPES,
     Signature,
@@ -46,17 +45,12 @@ class SplitEngine(FeatureReuse, ABC):
         super().__init__()
         self.precision = precision
         self._names = bundle.manifest.modality_names
-        self._specs = {}
-        shapes: list[tuple[int, ...]] = []
-        for name in self._names:
-            path = bundle.path(encoder_name(name, precision))
-            signatures = self._load_encoder(name, path)
-            self._specs[name], shapes = check_encoder(
-                *signatures, bundle.manifest, str(path), precision
-            )
-        path = bundle.path(fuse_decode_name(precision))
-        signatures = self._load_decoder(path)
-        check_fuse_decode(*signatures, bundle.manifest, shapes, str(path), precision)
+
+        def load(graph: str) -> tuple[Signature, Signature, str]:
+            path = bundle.path(graph_file(graph, precision))
+            return *self._load_graph(graph, path), str(path)
+
+        self._specs, shapes = check_graphs(load, bundle.manifest, precision)
         dtype = FEATURE_DTYPES[precision]
         self._features = [np.zeros((len(self._names), *shape), dtype) for shape in shapes]
 
@@ -69,10 +63,10 @@ class SplitEngine(FeatureReuse, ABC):
                 start_ns = perf_counter_ns()
                 with self._encoding(name, rasters[name]):
                     self._encode(name, rasters[name])
-                timings_ms[f'encoder_{name}'] = (perf_counter_ns() - start_ns) / 1e6
+                timings_ms[encoder_graph(name)] = (perf_counter_ns() - start_ns) / 1e6
         start_ns = perf_counter_ns()
         answer = self._decode(np.array([name in present for name in self._names]))
-        timings_ms['fuse_decode'] = (perf_counter_ns() - start_ns) / 1e6
+        timings_ms[FUSE_DECODE] = (perf_counter_ns() - start_ns) / 1e6
         return Inference(*answer, timings_ms)
 
     def features(self, name: str) -> list[np.ndarray]:
@@ -81,12 +75,8 @@ class SplitEngine(FeatureReuse, ABC):
         return [features[index : index + 1].copy() for features in self._features]
 
     @abstractmethod
-    def _load_encoder(self, name: str, path: Path) -> tuple[Signature, Signature]:
-        """Load a modality's graph; gives the signatures of its inputs and of its outputs."""
-
-    @abstractmethod
-    def _load_decoder(self, path: Path) -> tuple[Signature, Signature]:
-        """Load the common graph, likewise."""
+    def _load_graph(self, graph: str, path: Path) -> tuple[Signature, Signature]:
+        """Load a graph; gives the signatures of its inputs and of its outputs."""
 
     @abstractmethod
     def _encode(self, name: str, raster: np.ndarray) -> None:

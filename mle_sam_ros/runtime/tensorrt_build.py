@@ -15,16 +15,17 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
 from mle_sam_ros.runtime.bundle import (
     Bundle,
-    encoder_name,
-    fuse_decode_name,
+    encoder_graph,
+    FUSE_DECODE,
     GOLDEN_NAME,
+    graph_file,
     Precision,
 )
 from mle_sam_ros.runtime.cuda_runtime import describe_gpu
 from mle_sam_ros.runtime.engine_cache import EngineCache, write_atomically
 from mle_sam_ros.runtime.interruption import deferred_signals
 from mle_sam_ros.runtime.tensorrt_api import ERROR_LOG
-from mle_sam_ros.runtime.tensorrt_engine import FUSE_DECODE, plan_name, TensorrtEngine
+from mle_sam_ros.runtime.tensorrt_engine import plan_name, TensorrtEngine
 from mle_sam_ros.runtime.tensorrt_plan import Plan
 import tensorrt
 
@@ -77,10 +78,8 @@ def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TensorrtEngi
 
 def _graphs(bundle: Bundle, precision: Precision) -> dict[str, str]:
     """File names by graph."""
-    encoders = {
-        f'encoder_{name}': encoder_name(name, precision) for name in bundle.manifest.modality_names
-    }
-    return {**encoders, FUSE_DECODE: fuse_decode_name(precision)}
+    graphs = [*map(encoder_graph, bundle.manifest.modality_names), FUSE_DECODE]
+    return {graph: graph_file(graph, precision) for graph in graphs}
 
 
 def _compile(

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
 from mle_sam_ros.runtime.contract import (
-    check_encoder,
-    check_fuse_decode,
+    check_graphs,
     check_request,
     FEATURE_DTYPES,
     FEATURE_NAMES,
+    Signature,
 )
 from mle_sam_ros.runtime.cuda_runtime import describe_gpu, DeviceArray, PinnedArray
 from mle_sam_ros.runtime.feature_reuse import FeatureReuse
@@ -19,7 +19,6 @@ from mle_sam_ros.runtime.tensorrt_plan import ALIGNMENT, Lane, Plan
 import numpy as np
 import tensorrt
 
-FUSE_DECODE = 'fuse_decode'
 _OUTPUTS = ('label_map', 'confidence', 'router_weights')
 
 
@@ -64,28 +63,22 @@ class TensorrtEngine(FeatureReuse):
         self.precision: Precision = precision
         self._names = bundle.manifest.modality_names
 
-        def load(graph: str) -> tuple[Plan, str]:
-            path = directory / plan_name(graph)
-            return Plan(path, version_compatible), str(path)
+        plans: dict[str, Plan] = {}
 
-        encoders, self._specs = {}, {}
-        shapes: list[tuple[int, ...]] = []
-        for name in self._names:
-            plan, path = load(f'encoder_{name}')
-            encoders[name] = plan
-            self._specs[name], shapes = check_encoder(
-                plan.inputs, plan.outputs, bundle.manifest, path, precision
-            )
-        decoder, path = load(FUSE_DECODE)
-        check_fuse_decode(
-            decoder.inputs, decoder.outputs, bundle.manifest, shapes, path, precision
-        )
+        def load(graph: str) -> tuple[Signature, Signature, str]:
+            path = directory / plan_name(graph)
+            plan = plans[graph] = Plan(path, version_compatible)
+            return plan.inputs, plan.outputs, str(path)
+
+        self._specs, shapes = check_graphs(load, bundle.manifest, precision)
         self._features = [
             DeviceArray((len(self._names), *shape), FEATURE_DTYPES[precision]) for shape in shapes
         ]
         self._rasters: dict[str, PinnedArray] = {}
-        self._encoders = {name: self._encoder_lane(name, plan) for name, plan in encoders.items()}
-        self._decoder = self._decoder_lane(decoder)
+        self._encoders = {
+            name: self._encoder_lane(name, plans[encoder_graph(name)]) for name in self._names
+        }
+        self._decoder = self._decoder_lane(plans[FUSE_DECODE])
         self.description = self._describe()
 
     def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
@@ -102,7 +95,7 @@ class TensorrtEngine(FeatureReuse):
                 # The next raster is staged while the GPU works on this one.
                 with self._encoding(name, rasters[name]):
                     np.copyto(self._rasters[name].array[0], rasters[name])
-                    lanes[f'encoder_{name}'] = self._encoders[name]
+                    lanes[encoder_graph(name)] = self._encoders[name]
                     self._encoders[name].launch()
         self._decoder.launch(after=list(lanes.values()))
         self._decoder.stream.synchronize()

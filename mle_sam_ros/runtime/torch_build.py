@@ -16,12 +16,17 @@ from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
-from mle_sam_ros.runtime.bundle import Bundle, encoder_name, fuse_decode_name, Precision
+from mle_sam_ros.runtime.bundle import (
+    Bundle,
+    encoder_graph,
+    encoder_name,
+    FUSE_DECODE,
+    fuse_decode_name,
+    Precision,
+)
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
 from mle_sam_ros.runtime.torch_device import best_device
 from mle_sam_ros.runtime.torch_engine import (
-    encoder_graph,
-    FUSE_DECODE,
     package_name,
     SIGNATURES_NAME,
     TorchEngine,

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
 from mle_sam_ros.runtime.contract import (
-    check_encoder,
-    check_fuse_decode,
+    check_graphs,
     check_request,
     Signature,
 )
@@ -19,12 +18,6 @@ import numpy as np
 import torch
 
 SIGNATURES_NAME = 'signatures.json'
-FUSE_DECODE = 'fuse_decode'
-
-
-def encoder_graph(modality: str) -> str:
-    """Name of the graph of a modality's encoder."""
-    return f'encoder_{modality}'
 
 
 def package_name(graph: str) -> str:
@@ -68,18 +61,13 @@ class TorchEngine(FeatureReuse):
         self.description = f'torch {torch.__version__} {precision}, {self._device.name}'
         self._names = bundle.manifest.modality_names
         signatures = _read_signatures(directory / SIGNATURES_NAME)
-        self._specs = {}
-        shapes: list[tuple[int, ...]] = []
-        for name in self._names:
-            graph = encoder_graph(name)
-            self._specs[name], shapes = check_encoder(
-                *signatures(graph), bundle.manifest, f'{directory}: {graph}', precision
-            )
-        source = f'{directory}: {FUSE_DECODE}'
-        signature = signatures(FUSE_DECODE)
-        check_fuse_decode(*signature, bundle.manifest, shapes, source, precision)
+
+        def load(graph: str) -> tuple[Signature, Signature, str]:
+            return *signatures(graph), f'{directory}: {graph}'
+
+        self._specs, shapes = check_graphs(load, bundle.manifest, precision)
         with torch.inference_mode(), self._device.context():
-            self._prepare(directory, signature, shapes)
+            self._prepare(directory, signatures(FUSE_DECODE), shapes)
 
     def infer(self, rasters: Mapping[str, np.ndarray], present: frozenset[str]) -> Inference:
         """Segment one instant; see `core.inference.Engine`."""
