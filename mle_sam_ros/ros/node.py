@@ -1,6 +1,8 @@
 """The perception node: messages in, `core.pipeline` in between, messages out."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+import gc
 import signal
 import sys
 import threading
@@ -44,7 +46,9 @@ from rclpy.signals import SignalHandlerOptions
 
 _DIAGNOSTICS_PERIOD_S = 1.0
 _STOP_PERIOD_S = 0.2
-_SUCCESS, _FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+_SUCCESS = TransitionCallbackReturn.SUCCESS
+_FAILURE = TransitionCallbackReturn.FAILURE
+_ERROR = TransitionCallbackReturn.ERROR
 
 
 class PerceptionNode(LifecycleNode):
@@ -53,11 +57,19 @@ class PerceptionNode(LifecycleNode):
     Configuring loads the bundle and proves its engine; activating subscribes and starts the
     worker. Callbacks only queue messages: all work is the worker's. Diagnostics come from a timer
     in every state, so that a node that could not be configured says why.
+
+    A transition fails, and leaves the state it came from, for an `InputError`; anything else is an
+    error: the node then lets everything go and is unconfigured again.
     """
 
-    def __init__(self, **arguments: Any) -> None:
-        """Declare parameters and start the diagnostics; `arguments` as for `rclpy` nodes."""
-        super().__init__('perception', namespace='mle_sam', **arguments)
+    def __init__(self, *, namespace: str = 'mle_sam', **arguments: Any) -> None:
+        """Declare parameters and start the diagnostics.
+
+        Args:
+            namespace: of the node and of its topics; one of its own for each node of a machine.
+            **arguments: as for `rclpy` nodes.
+        """
+        super().__init__('perception', namespace=namespace, **arguments)
         self.parameters = declare_parameters(self)
         self._bundle: Bundle | None = None
         self._engine: Any = None
@@ -66,6 +78,7 @@ class PerceptionNode(LifecycleNode):
         self._worker: Worker | None = None
         self._outputs: Outputs | None = None
         self._inputs: dict[str, Input] = {}
+        self._running = ExitStack()  # what activating began, for deactivating to end
         self._failure = ''
         self._building = ''
         self._faults: dict[str, str] = {}
@@ -91,18 +104,22 @@ class PerceptionNode(LifecycleNode):
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, finish the frame at hand and take the outputs down."""
-        self._deactivate()
-        return _SUCCESS
+        return self._guarded(self._deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Let the engine go."""
-        self._engine = self._bundle = None
-        return _SUCCESS
+        """Let the engine go, and its memory."""
+        return self._guarded(self._release)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop whatever runs."""
-        self._deactivate()
-        return _SUCCESS
+        """Stop whatever runs, and let everything go."""
+        return self._guarded(self._release)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let everything go after an error: the node is unconfigured then, and says why."""
+        failure = self._failure
+        result = self._guarded(self._release)
+        self._failure = failure
+        return result
 
     def start(self) -> None:
         """Configure and activate without a lifecycle manager; a failure shows in diagnostics."""
@@ -110,31 +127,33 @@ class PerceptionNode(LifecycleNode):
             self.trigger_activate()
 
     def close(self) -> None:
-        """Stop the worker; the node is not used afterwards."""
-        self._deactivate()
+        """Stop the worker and let the engine go; the node is not used afterwards."""
+        self._release()
 
     def _guarded(self, transition: Callable[[], None]) -> TransitionCallbackReturn:
         try:
             transition()
         except InputError as error:
             self._failure = str(error)
+            self.get_logger().error(self._failure)
+            return _FAILURE
         except Exception as error:
             self._failure = f'perception: {type(error).__name__}: {error}'
-            self.get_logger().error(traceback.format_exc())
-        else:
-            self._failure = ''
-            return _SUCCESS
-        self.get_logger().error(self._failure)
-        self._deactivate()
-        return _FAILURE
+            self.get_logger().error(f'{self._failure}\n{traceback.format_exc()}')
+            return _ERROR
+        self._failure = ''
+        return _SUCCESS
 
     def _configure(self) -> None:
         self.parameters.check()
-        self._bundle = Bundle.open(self.parameters.bundle)
-        path = self.parameters.calibration_file
-        self._calibration = read_calibration(path) if path else Calibration()
-        self._engine = self._open_engine()
-        warm_up(self._bundle.manifest)
+        with ExitStack() as undo:
+            undo.callback(self._release)
+            self._bundle = Bundle.open(self.parameters.bundle)
+            path = self.parameters.calibration_file
+            self._calibration = read_calibration(path) if path else Calibration()
+            self._engine = self._open_engine()
+            warm_up(self._bundle.manifest)
+            undo.pop_all()
         self.get_logger().info(f'{self._bundle.directory} on {self._engine.description}: proven')
 
     def _open_engine(self) -> DescribedEngine:
@@ -172,40 +191,53 @@ class PerceptionNode(LifecycleNode):
         manifest = self._bundle.manifest
         specs = input_specs(manifest.modality_names, self.parameters.event_message)
         self._stopwatch, self._frames, self._faults = Stopwatch(), FrameReporter(), {}
-        self._pipeline = Pipeline(
-            manifest,
-            self._engine,
-            self._calibration,
-            self.parameters.alignment,
-            time.perf_counter_ns,
-        )
-        unplaced = set(manifest.modality_names) - {'camera'} - set(self._calibration.camera_from)
-        self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
-        self._worker = Worker(
-            self._pipeline,
-            Extrinsics(self._pipeline.projection, sorted(unplaced)),
-            lambda: self.get_clock().now().nanoseconds,
-            self._publish,
-            self._report_fault,
-            self._stopwatch,
-        )
-        self._worker.start()
-        for spec in specs:
-            self._inputs[spec.stream] = Input(self, spec, self._worker.submit)
+        with ExitStack() as running:
+            running.callback(self._forget)
+            self._pipeline = Pipeline(
+                manifest,
+                self._engine,
+                self._calibration,
+                self.parameters.alignment,
+                time.perf_counter_ns,
+            )
+            unplaced = (
+                set(manifest.modality_names) - {'camera'} - set(self._calibration.camera_from)
+            )
+            self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
+            running.callback(self._outputs.destroy)
+            self._worker = Worker(
+                self._pipeline,
+                Extrinsics(self._pipeline.projection, sorted(unplaced)),
+                lambda: self.get_clock().now().nanoseconds,
+                self._publish,
+                self._report_fault,
+                self._stopwatch,
+            )
+            self._worker.start()
+            running.callback(self._worker.stop)
+            for spec in specs:
+                source = self._inputs[spec.stream] = Input(self, spec, self._worker.submit)
+                running.callback(source.destroy)
+            self._running = running.pop_all()
         self.get_logger().info(
             'active on ' + ', '.join(source.topic for source in self._inputs.values())
         )
 
     def _deactivate(self) -> None:
-        for source in self._inputs.values():
-            source.destroy()
+        """End, in reverse order, all that activating began, even where one of them fails."""
+        self._running.close()
+
+    def _forget(self) -> None:
         self._inputs = {}
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker = None
-        if self._outputs is not None:
-            self._outputs.destroy()
-            self._outputs = None
+        self._pipeline = self._worker = self._outputs = None
+
+    def _release(self) -> None:
+        try:
+            self._deactivate()
+        finally:
+            self._engine = self._bundle = None
+            self._calibration = Calibration()
+            gc.collect()  # engines may hold themselves in cycles
 
     # Called by the worker
 
