@@ -19,29 +19,49 @@ CLASSES = (
     'road', 'road_line', 'sidewalk', 'terrain', 'building', 'vegetation', 'pole', 'traffic_sign',
     'vehicle', 'pedestrian', 'sky',
 )  # fmt: skip
-RASTER_DTYPES = {'camera': np.uint8, 'event': np.uint8, 'lidar': np.float32}
+# Beside the usual three, what a bundle for aligned images may have.
+RASTER_DTYPES = {
+    'camera': np.uint8,
+    'event': np.uint8,
+    'lidar': np.float32,
+    'depth': np.uint8,
+    'nir': np.uint8,
+    'aolp': np.float32,
+}
 ENCODINGS = {
     'camera': {'kind': 'rgb'},
     'event': {'kind': 'event_polarity_counts', 'window_ns': 30_000_000, 'dilation_px': 1},
     'lidar': {'kind': 'lidar_range_intensity_height', 'min_range_m': 1.0, 'dilation_px': 3},
+    'depth': {'kind': 'depth_hha'},
+    'nir': {'kind': 'aligned_image', 'dtype': 'uint8', 'resize': 'area'},
+    'aolp': {'kind': 'aligned_image', 'dtype': 'float32', 'resize': 'nearest'},
 }
-MEAN = {'camera': (128.0, 128.0, 128.0), 'event': (0.0, 0.0, 0.0), 'lidar': (0.0, 0.0, 0.0)}
-STD = {'camera': (64.0, 64.0, 64.0), 'event': (2.0, 2.0, 1.0), 'lidar': (20.0, 100.0, 2.0)}
+_GREY = (128.0, 128.0, 128.0)
+MEAN = dict.fromkeys(ENCODINGS, (0.0, 0.0, 0.0)) | {'camera': _GREY, 'depth': _GREY, 'nir': _GREY}
+STD = dict.fromkeys(ENCODINGS, (64.0, 64.0, 64.0)) | {
+    'event': (2.0, 2.0, 1.0),
+    'lidar': (20.0, 100.0, 2.0),
+}
 STRIDES = (4, 8, 16)
 
 
 class TinyModel:
     """The weights of the tiny network, and its answers in plain numpy."""
 
-    def __init__(self, input_hw: tuple[int, int] = (64, 128)) -> None:
+    def __init__(
+        self,
+        input_hw: tuple[int, int] = (64, 128),
+        modalities: tuple[str, ...] = MODALITIES,
+    ) -> None:
         random = np.random.default_rng(5)
         height, width = input_hw
         self.input_hw = input_hw
+        self.modalities = modalities
         self.patterns = {
             (name, level): random.normal(
                 size=(1, 3, height // STRIDES[level], width // STRIDES[level])
             ).astype(np.float32)
-            for name in MODALITIES
+            for name in modalities
             for level in range(3)
         }
         self.class_weights = random.normal(size=(len(CLASSES), 3)).astype(np.float32)
@@ -49,11 +69,15 @@ class TinyModel:
     def rasters(self, seed: int = 0) -> dict[str, np.ndarray]:
         random = np.random.default_rng(seed)
         shape = (*self.input_hw, 3)
-        return {
+        rasters = {
             'camera': random.integers(0, 256, shape, np.uint8),
             'event': random.integers(0, 4, shape, np.uint8),
             'lidar': random.uniform(0, 50, shape).astype(np.float32),
+            'depth': random.integers(0, 256, shape, np.uint8),
+            'nir': random.integers(0, 256, shape, np.uint8),
+            'aolp': random.uniform(-1, 1, shape).astype(np.float32),
         }
+        return {name: rasters[name] for name in self.modalities}
 
     def features(self, name: str, raster: np.ndarray) -> list[np.ndarray]:
         height, width = self.input_hw
@@ -66,15 +90,15 @@ class TinyModel:
         ]
 
     def infer(self, rasters: dict[str, np.ndarray], present: frozenset[str]) -> Inference:
-        here = np.array([name in present for name in MODALITIES])
+        here = np.array([name in present for name in self.modalities])
         levels: list[list[np.ndarray]] = [[], [], []]
-        for name in MODALITIES:
+        for name in self.modalities:
             if name in present:
                 for level, features in zip(
                     levels, self.features(name, rasters[name]), strict=True
                 ):
                     level.append(features[0])
-        router_weights = np.zeros((3, len(MODALITIES)), np.float32)
+        router_weights = np.zeros((3, len(self.modalities)), np.float32)
         for row, level in zip(router_weights, levels, strict=True):
             pooled = np.exp(np.array([features.mean() for features in level]))
             row[here] = pooled / pooled.sum()
@@ -89,19 +113,25 @@ class TinyModel:
         )
 
 
-def write_tiny_bundle(directory: Path, input_hw: tuple[int, int] = (64, 128)) -> Bundle:
+def write_tiny_bundle(
+    directory: Path,
+    input_hw: tuple[int, int] = (64, 128),
+    modalities: tuple[str, ...] = MODALITIES,
+) -> Bundle:
     """Write the bundle of `TinyModel`; the golden answers come from numpy, not from an engine."""
-    model = TinyModel(input_hw)
+    model = TinyModel(input_hw, modalities)
     files: dict[str, bytes | Path] = {
         f'encoder_{name}.onnx': encoder_graph(model, name).SerializeToString()
-        for name in MODALITIES
+        for name in modalities
     }
     files['fuse_decode.onnx'] = fuse_decode_graph(model).SerializeToString()
     files['golden.npz'] = npz_bytes(golden_arrays(model))
-    return write_bundle(directory, files, manifest_mapping(input_hw))
+    return write_bundle(directory, files, manifest_mapping(input_hw, modalities))
 
 
-def manifest_mapping(input_hw: tuple[int, int] = (64, 128)) -> dict[str, object]:
+def manifest_mapping(
+    input_hw: tuple[int, int] = (64, 128), modalities: tuple[str, ...] = MODALITIES
+) -> dict[str, object]:
     """The manifest without its files."""
     return {
         'schema_version': 1,
@@ -117,25 +147,25 @@ def manifest_mapping(input_hw: tuple[int, int] = (64, 128)) -> dict[str, object]
                 'mean': list(MEAN[name]),
                 'std': list(STD[name]),
             }
-            for name in MODALITIES
+            for name in modalities
         ],
         'classes': [
             {'name': name, 'colour': [20 * index, 255 - 20 * index, 128]}
             for index, name in enumerate(CLASSES)
         ],
-        'router': {'levels': 3, 'k': 3},
+        'router': {'levels': 3, 'k': len(modalities)},
         'accuracy': {},
     }
 
 
 def golden_arrays(model: TinyModel) -> dict[str, np.ndarray]:
     rasters = model.rasters()
-    arrays = {f'raster_{name}': rasters[name] for name in MODALITIES}
-    for name in MODALITIES:
+    arrays = {f'raster_{name}': rasters[name] for name in model.modalities}
+    for name in model.modalities:
         for level, features in enumerate(model.features(name, rasters[name])):
             arrays[f'features_{level}/{name}'] = features
-    for size in (3, 2, 1):
-        for subset in combinations(MODALITIES, size):
+    for size in range(len(model.modalities), 0, -1):
+        for subset in combinations(model.modalities, size):
             answer, key = model.infer(rasters, frozenset(subset)), '+'.join(subset)
             arrays[f'label_map/{key}'] = answer.label_map
             arrays[f'confidence/{key}'] = answer.confidence
@@ -177,7 +207,7 @@ def encoder_graph(model: TinyModel, name: str) -> onnx.ModelProto:
 
 def fuse_decode_graph(model: TinyModel) -> onnx.ModelProto:
     height, width = model.input_hw
-    num_modalities = len(MODALITIES)
+    num_modalities = len(model.modalities)
     nodes = [
         helper.make_node('Unsqueeze', ['present', 'last_axes'], ['present_M111']),
         helper.make_node('Cast', ['present'], ['present_float'], to=TensorProto.FLOAT),

@@ -91,17 +91,17 @@ class Bench:
         self.sent: dict[str, list[int]] = defaultdict(list)
         self._context = Context()
         rclpy.init(context=self._context, domain_id=domain_id)
-        self._node = rclpy.create_node('bench', context=self._context)
+        self.node = rclpy.create_node('bench', context=self._context)
         namespace = node.rsplit('/', 1)[0]
         self._publishers = {
-            stream: self._node.create_publisher(message_class(kind), f'{namespace}/{topic}', 10)
+            stream: self.node.create_publisher(message_class(kind), f'{namespace}/{topic}', 10)
             for stream, (topic, kind) in TOPICS.items()
         }
         self._listen('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 'diagnostics')
         for name, kind in OUTPUTS.items():
             self._listen(f'{node}/{name}', kind, name)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
 
@@ -122,7 +122,7 @@ class Bench:
         wait_until(
             lambda: (
                 all(p.get_subscription_count() for p in publishers)
-                and self._node.count_publishers('/mle_sam/perception/mask')
+                and self.node.count_publishers('/mle_sam/perception/mask')
             ),
             timeout_s,
         )
@@ -164,7 +164,7 @@ class Bench:
         wait_until(lambda: len(self.received['diagnostics']) >= target, 10)
 
     def _listen(self, topic: str, kind: str, name: str) -> None:
-        self._node.create_subscription(
+        self.node.create_subscription(
             message_class(kind), topic, self.received[name].append, QoSProfile(depth=100)
         )
 

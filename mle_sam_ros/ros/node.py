@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-import gc
 import signal
 import sys
 import threading
@@ -31,6 +30,7 @@ from mle_sam_ros.ros.executor import new_executor
 from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.inputs import Input, input_specs
 from mle_sam_ros.ros.latency import Stopwatch
+from mle_sam_ros.ros.memory import release_memory
 from mle_sam_ros.ros.outputs import Outputs
 from mle_sam_ros.ros.parameters import declare_parameters
 from mle_sam_ros.ros.worker import Worker
@@ -237,7 +237,7 @@ class PerceptionNode(LifecycleNode):
         finally:
             self._engine = self._bundle = None
             self._calibration = Calibration()
-            gc.collect()  # engines may hold themselves in cycles
+            release_memory()
 
     # Called by the worker
 

@@ -1,23 +1,17 @@
 """The node over real DDS: masks under the camera's stamp, whatever happens to the sensors."""
 
-import threading
-
 import pytest
 
 pytest.importorskip('rclpy')
 
 from fake_tensorrt import forget, install
 from half_bundle import write_half_bundle
+from live_node import LiveNode
 from mle_sam_ros.bags import messages
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.trust import present_of, router_weights_of
 from mle_sam_ros.ros.environment import free_domain_id
-from mle_sam_ros.ros.node import PerceptionNode
 import numpy as np
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.parameter import Parameter
 from ros_bench import (
     Bench,
     CALIBRATION,
@@ -32,37 +26,6 @@ from ros_bench import (
 )
 
 pytestmark = pytest.mark.ros
-
-
-class LiveNode:
-    """A perception node of this process, spinning on a thread of its own."""
-
-    def __init__(self, domain_id: int, **parameters) -> None:
-        self.context = Context()
-        rclpy.init(context=self.context, domain_id=domain_id)
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = PerceptionNode(context=self.context, parameter_overrides=overrides)
-        self.node.start()
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin)
-        self.thread.start()
-
-    def __enter__(self) -> PerceptionNode:
-        return self.node
-
-    def __exit__(self, *_) -> None:
-        self.executor.shutdown()
-        self.thread.join()
-        self.node.close()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-    def _spin(self) -> None:
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            pass
 
 
 @pytest.fixture(scope='module')
