@@ -10,6 +10,8 @@ from mcap.summary import Summary
 from mle_sam_ros.core.errors import InputError
 
 _MAGIC = b'\x89MCAP0\r\n'
+# rosbag2 makes chunks of less than a mebibyte; a few damaged bytes can claim any size.
+_MAX_CHUNK_BYTES = 1 << 31
 
 
 class McapFile:
@@ -33,6 +35,7 @@ class McapFile:
             _check_ends(self._stream, path)
             self._reader = make_reader(self._stream, validate_crcs=True)
             summary = self._summary()
+            _check_chunks(summary, path)
             self.topics = _topics(summary, path)
             self.custom_data = self._custom_data()
         except BaseException:
@@ -107,6 +110,15 @@ def _check_ends(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
 
 
+def _check_chunks(summary: Summary, path: Path) -> None:
+    largest = max((index.uncompressed_size for index in summary.chunk_indexes), default=0)
+    if largest > _MAX_CHUNK_BYTES:
+        raise InputError(
+            f'{path}: expected chunks of at most {_MAX_CHUNK_BYTES >> 20} MiB, got one that '
+            f'claims {largest >> 20} MiB; the file is damaged, copy it again'
+        )
+
+
 def _topics(summary: Summary, path: Path) -> dict[str, tuple[str, str, str]]:
     channels = list(summary.channels.values())
     ros = [channel for channel in channels if channel.message_encoding == 'cdr']
@@ -117,9 +129,14 @@ def _topics(summary: Summary, path: Path) -> dict[str, tuple[str, str, str]]:
             f'{", ".join(encodings) or "no topics at all"}; record it with ROS 2'
         )
     nameless = Schema(id=0, name='', encoding='', data=b'')
-    topics = {}
+    topics: dict[str, tuple[str, str, str]] = {}
     for channel in ros:
         schema = summary.schemas.get(channel.schema_id, nameless)
         text = schema.data.decode('utf-8', errors='replace')
-        topics[channel.topic] = (schema.name, schema.encoding, text)
+        first = topics.setdefault(channel.topic, (schema.name, schema.encoding, text))
+        if first[0] != schema.name:
+            raise InputError(
+                f'{path}: expected one type on {channel.topic}, got {first[0]} and '
+                f'{schema.name}; record them on two topics'
+            )
     return topics

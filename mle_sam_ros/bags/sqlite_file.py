@@ -29,7 +29,9 @@ class SqliteFile:
         self._database = sqlite3.connect(
             f'{path.resolve().as_uri()}?mode=ro&immutable=1', uri=True, check_same_thread=False
         )
+        self._database.execute('PRAGMA trusted_schema = OFF')
         try:
+            self._check_tables()
             self.topics = self._read_topics()
             self.num_messages = next(self._query('SELECT count(*) FROM messages'))[0]
         except BaseException:
@@ -43,33 +45,54 @@ class SqliteFile:
             InputError: where the file turns out to be damaged.
         """
         marks = ','.join('?' * len(topics))
-        yield from self._query(
+        for row in self._query(
             'SELECT messages.timestamp, topics.name, messages.data FROM messages '
             f'JOIN topics ON topics.id = messages.topic_id WHERE topics.name IN ({marks}) '
             'ORDER BY messages.timestamp, messages.id',
             tuple(topics),
-        )
+        ):
+            if not (isinstance(row[0], int) and isinstance(row[2], bytes)):
+                raise InputError(
+                    f'{self._path}: expected a number as timestamp and bytes as data, got '
+                    f'{type(row[0]).__name__} and {type(row[2]).__name__} on {row[1]}; '
+                    'the file is damaged, copy it again'
+                )
+            yield row
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
+    def _check_tables(self) -> None:
+        """Refuse a view in the place of a table: it may run for ever."""
+        kinds = dict(self._query('SELECT name, type FROM sqlite_master'))
+        for name in ('topics', 'messages', 'message_definitions'):
+            if kinds.get(name, 'table') != 'table':
+                raise InputError(
+                    f'{self._path}: expected {name} to be a table, got a {kinds[name]}; '
+                    'the file is no recording of rosbag2'
+                )
+        self._has_definitions = 'message_definitions' in kinds
+
     def _read_topics(self) -> dict[str, tuple[str, str, str]]:
         definitions = {}
-        tables = [name for (name,) in self._query('SELECT name FROM sqlite_master')]
-        if 'message_definitions' in tables:
+        if self._has_definitions:
             rows = self._query(
                 'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
             )
-            definitions = {name: (encoding, text) for name, encoding, text in rows}
-        topics = {}
-        for name, kind, serialization in self._query(
-            'SELECT name, type, serialization_format FROM topics'
-        ):
+            definitions = {name: (str(encoding), str(text)) for name, encoding, text in rows}
+        topics: dict[str, tuple[str, str, str]] = {}
+        for row in self._query('SELECT name, type, serialization_format FROM topics'):
+            name, kind, serialization = (str(value) for value in row)
             if serialization != 'cdr':
                 raise InputError(
                     f'{self._path}: expected serialization format cdr, got {serialization!r} on '
                     f'{name}; record it with ROS 2'
+                )
+            if topics.get(name, (kind,))[0] != kind:
+                raise InputError(
+                    f'{self._path}: expected one type on {name}, got {topics[name][0]} and '
+                    f'{kind}; record them on two topics'
                 )
             topics[name] = (kind, *definitions.get(kind, ('', '')))
         return topics

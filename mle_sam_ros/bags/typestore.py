@@ -1,7 +1,8 @@
 """The message types that bags hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
+import re
 from typing import Any
 
 from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestore, Stores
@@ -17,6 +18,14 @@ string encoding
 bool is_bigendian
 uint8[] events
 """
+# Earlier names of types whose content is the same.
+_RENAMED = {
+    'event_array_msgs/msg/EventArray': 'event_camera_msgs/msg/EventPacket',
+    'tf/msg/tfMessage': 'tf2_msgs/msg/TFMessage',
+}
+_NAME = re.compile(r'[A-Za-z]\w*/msg/[A-Za-z]\w*', re.ASCII)
+_HEADER = 'std_msgs/msg/Header'
+_RULE = '=' * 80 + '\n'
 
 
 def new_typestore() -> Any:
@@ -32,20 +41,74 @@ def typestore() -> Any:
     return new_typestore()
 
 
+def current_name(name: str) -> str:
+    """What a type is called today: an old name of the same content, or the name itself."""
+    return _RENAMED.get(name, name)
+
+
 def register_definition(store: Any, name: str, encoding: str, text: str) -> None:
     """Add a type, and what it is made of, from the definition in a bag; known types stay.
 
     Args:
         store: a rosbags typestore.
         name: `package/msg/Type`.
-        encoding: `ros2msg` or `ros2idl`.
+        encoding: `ros2msg`, `ros2idl` or `ros1msg`.
         text: the definition, dependencies included.
 
     Raises:
+        ValueError: where the bag defines a type in another way than the store knows it.
         Exception: whatever the parser of rosbags raises for text that it cannot read.
     """
-    if name in store.types:
-        return
-    types: Mapping[str, Any]
-    types = get_types_from_idl(text) if encoding == 'ros2idl' else get_types_from_msg(text, name)
+    # The parser's result becomes Python code, so nothing but a plain name may reach it.
+    if not _NAME.fullmatch(name):
+        raise ValueError(f'no type name: {name!r}')
+    try:
+        types = _parsed(name, encoding, text)
+    except Exception:
+        # Definitions in IDL hold more than the parser knows.
+        if current_name(name) in store.types:
+            return
+        raise
+    for key, value in types.items():
+        if key in store.types and not _is_same(store.fielddefs[key], value):
+            raise ValueError(f'another definition of {key} than ROS 2 Jazzy has')
     store.register({key: value for key, value in types.items() if key not in store.types})
+
+
+def _parsed(name: str, encoding: str, text: str) -> dict[str, Any]:
+    types: dict[str, Any] = {}
+    if encoding == 'ros2idl':
+        for part in _idl_parts(text):
+            types.update(get_types_from_idl(part))
+    else:
+        types.update(get_types_from_msg(text, name))
+    if encoding == 'ros1msg':
+        # Its count of messages is the one thing that the conversion to ROS 2 leaves out.
+        types.pop(_HEADER, None)
+    return {current_name(key): value for key, value in types.items()}
+
+
+def _idl_parts(text: str) -> Iterator[str]:
+    """The types of a definition as rosbag2 joins them, without the preprocessor's lines."""
+    for part in text.split(_RULE):
+        body = re.sub(r'\AIDL: .*\n', '', part)
+        if body.strip():
+            yield re.sub(r'(?m)^[ \t]*#.*$', '', body)
+
+
+def _is_same(known: Any, other: Any) -> bool:
+    """Whether two definitions give the same bytes; ROS 1 has some names in capitals."""
+    return [(name.lower(), kind) for name, kind in known[1]] == [
+        (name.lower(), kind) for name, kind in other[1]
+    ]
+
+
+def fields_of(store: Any, name: str) -> Mapping[str, Any]:
+    """Field name to its kind, as the store has it, in the order of a type's bytes."""
+    return dict(store.fielddefs[name][1])
+
+
+def begins_with_header(store: Any, name: str) -> bool:
+    """Whether messages of a type begin with a `std_msgs/Header`, and so with a stamp."""
+    kinds = list(fields_of(store, name).values())
+    return bool(kinds) and kinds[0][1] == _HEADER

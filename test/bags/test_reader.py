@@ -74,7 +74,7 @@ def test_foreign_database(tmp_path):
 def test_missing_and_empty_directories(tmp_path):
     with pytest.raises(InputError, match=r'nowhere: expected .* got nothing'):
         open_bag(tmp_path / 'nowhere')
-    with pytest.raises(InputError, match=r'expected \.mcap or \.db3 files .* got none'):
+    with pytest.raises(InputError, match=r'expected \.mcap, \.db3 or \.bag files .* got none'):
         open_bag(tmp_path)
 
 
