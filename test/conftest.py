@@ -5,7 +5,7 @@ import sys
 
 from hypothesis import settings
 
-sys.path[:0] = [str(Path(__file__).parent / room) for room in ('', 'core', 'runtime')]
+sys.path[:0] = [str(Path(__file__).parent / room) for room in ('', 'core', 'faults', 'runtime')]
 
 settings.register_profile('ci', deadline=None, derandomize=True)
 settings.load_profile('ci')

@@ -1,6 +1,6 @@
 """The perception node as a process of its own, from the start to a clean end."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 import signal
 import subprocess
@@ -41,6 +41,7 @@ class NodeProcess:
         remappings: Mapping[str, str],
         environment: Mapping[str, str],
         log_path: Path,
+        program: Sequence[str] = ('-m', 'mle_sam_ros.ros.node'),
     ) -> None:
         """Prepare.
 
@@ -49,8 +50,9 @@ class NodeProcess:
             remappings: topic relative to the node's namespace, to the name to use instead.
             environment: of the process.
             log_path: takes its output.
+            program: what Python runs; another one for a node with another engine.
         """
-        self._command = [sys.executable, '-m', 'mle_sam_ros.ros.node', '--ros-args']
+        self._command = [sys.executable, *program, '--ros-args']
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             self._command += ['-p', f'{name}:={text}']
@@ -94,10 +96,15 @@ class NodeProcess:
         finally:
             rclpy.shutdown(context=context)
 
-    def stop(self, timeout_s: float = 15.0) -> int:
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        return self._process.pid
+
+    def stop(self, timeout_s: float = 15.0, number: signal.Signals = signal.SIGINT) -> int:
         """Ask the node to end, as a launch system does, and return its exit code."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(number)
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
