@@ -99,7 +99,9 @@ class SqliteFile:
 
     def _query(self, text: str, values: tuple[str, ...] = ()) -> Iterator[tuple]:
         try:
-            yield from self._database.execute(text, values)
+            # Not `yield from`, which closes the cursor of a database that is closed already.
+            for row in self._database.execute(text, values):  # noqa: UP028
+                yield row
         except sqlite3.Error as error:
             raise InputError(
                 f'{self._path}: expected a rosbag2 database, got {str(error)!r}; '
