@@ -50,10 +50,21 @@ def cloud(columns, stamp_ns=0, point_step=None):
     )  # fmt: skip
 
 
-def camera_info(size_hw=(320, 640), focal_px=320.0, distortion=(0.0,) * 5, model='plumb_bob'):
+def camera_info(
+    size_hw=(320, 640), focal_px=320.0, distortion=(0.0,) * 5, model='plumb_bob',
+    roi=(0, 0, 0, 0), binning=(0, 0), rotation=(1.0, 0, 0, 0, 1, 0, 0, 0, 1), second_camera=0.0,
+):  # fmt: skip
+    """A CameraInfo; roi is (x_offset, y_offset, width, height), second_camera is P[3]."""
     height, width = size_hw
-    k = [focal_px, 0, (width - 1) / 2, 0, focal_px, (height - 1) / 2, 0, 0, 1]
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    x_offset, y_offset, roi_width, roi_height = roi
     return SimpleNamespace(
         header=header(), height=height, width=width, distortion_model=model,
-        d=list(distortion), k=k,
+        d=list(distortion), k=[focal_px, 0, cx, 0, focal_px, cy, 0, 0, 1], r=list(rotation),
+        p=[focal_px, 0, cx, second_camera, 0, focal_px, cy, 0, 0, 0, 1, 0],
+        binning_x=binning[0], binning_y=binning[1],
+        roi=SimpleNamespace(
+            x_offset=x_offset, y_offset=y_offset, width=roi_width, height=roi_height,
+            do_rectify=False,
+        ),
     )  # fmt: skip
