@@ -17,7 +17,7 @@ earlier, a busy caller gets the same sets later.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mle_sam_ros.core.account import FrameAccount, StreamAccount
@@ -108,6 +108,30 @@ class Assembler:
             if (sensor_set := self._serve(frame)) is not None:
                 return sensor_set
         return None
+
+    def retune(
+        self, camera: CameraStream, streams: Sequence[NearestStream | WindowStream]
+    ) -> None:
+        """Work with other settings of the same streams from now on.
+
+        No frame is lost and none counted twice; of a stream whose offset changes, the samples
+        so far are forgotten, as their times would no longer compare.
+        """
+        shift_ns = camera.offset_ns - self._camera.offset_ns
+        self._camera = camera
+        self._metronome.retune(camera.timeout_ns, camera.default_period_ns)
+        if self._frame is not None:
+            frame = self._frame
+            self._frame = replace(frame, reference_ns=frame.reference_ns + shift_ns)
+        if self._newest_ns is not None:
+            self._newest_ns += shift_ns
+        if self._served_ns is not None:
+            self._served_ns += shift_ns
+        for stream in streams:
+            buffer = self._buffers[stream.name]
+            if stream.offset_ns != buffer.stream.offset_ns:
+                buffer.clear()
+            buffer.stream = stream
 
     def next_deadline_ns(self) -> int | None:
         """When `poll` may have something new without another push; None for never."""

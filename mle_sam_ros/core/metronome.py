@@ -43,6 +43,11 @@ class Metronome:
             return self._default_period_ns
         return max(SHORTEST_PERIOD_NS, median_low(self._intervals_ns))
 
+    def retune(self, timeout_ns: int, default_period_ns: int | None) -> None:
+        """Count silence otherwise from the next frame on."""
+        self._timeout_ns = timeout_ns
+        self._default_period_ns = default_period_ns
+
     def hear(self, stamp_ns: int, arrival_ns: int) -> None:
         """The camera delivered a frame newer than all before it."""
         if self._last_stamp_ns is not None:

@@ -130,6 +130,10 @@ class Pipeline:
         ready, self._ready = self._ready, None
         return ready
 
+    def retune(self, alignment: Alignment) -> None:
+        """Pair the streams otherwise from now on."""
+        self.assembler.retune(*alignment.streams(self.manifest))
+
     def run(self, sensor_set: SensorSet) -> Prediction:
         """Segment one instant.
 

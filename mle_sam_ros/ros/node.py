@@ -32,16 +32,18 @@ from mle_sam_ros.ros.inputs import Input, input_specs
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.memory import release_memory
 from mle_sam_ros.ros.outputs import Outputs
-from mle_sam_ros.ros.parameters import declare_parameters
+from mle_sam_ros.ros.parameters import declare_parameters, NodeParameters
 from mle_sam_ros.ros.worker import Worker
 from mle_sam_ros.runtime.build import build_engine
 from mle_sam_ros.runtime.built_engines import NotBuiltError
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
 from mle_sam_ros.runtime.proof import DescribedEngine
+from rcl_interfaces.msg import SetParametersResult
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
 
 _DIAGNOSTICS_PERIOD_S = 1.0
@@ -49,6 +51,8 @@ _STOP_PERIOD_S = 0.2
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
 _ERROR = TransitionCallbackReturn.ERROR
+# Humble has no callback for parameters that everybody agreed to.
+_HAS_POST_SET = hasattr(LifecycleNode, 'add_post_set_parameters_callback')
 
 
 class PerceptionNode(LifecycleNode):
@@ -85,6 +89,7 @@ class PerceptionNode(LifecycleNode):
         self._stopwatch = Stopwatch()
         self._frames = FrameReporter()
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._watch_parameters()
         # On the steady clock: under simulated time without /clock other timers never fire.
         self.create_timer(
             _DIAGNOSTICS_PERIOD_S,
@@ -238,6 +243,34 @@ class PerceptionNode(LifecycleNode):
             self._engine = self._bundle = None
             self._calibration = Calibration()
             release_memory()
+
+    # Parameters
+
+    def _watch_parameters(self) -> None:
+        self.add_on_set_parameters_callback(self._check_parameters)
+        if _HAS_POST_SET:
+            self.add_post_set_parameters_callback(self._adopt_parameters)
+
+    def _check_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            changed = self._changed(parameters)
+            if self._bundle is not None:
+                changed.alignment.streams(self._bundle.manifest)
+        except InputError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if not _HAS_POST_SET:
+            self._adopt_parameters(parameters)
+        return SetParametersResult(successful=True)
+
+    def _adopt_parameters(self, parameters: list[Parameter]) -> None:
+        self.parameters = self._changed(parameters)
+        if self._worker is not None:
+            self._outputs.opacity = self.parameters.overlay_opacity
+            self._worker.retune(self.parameters.alignment)
+
+    def _changed(self, parameters: list[Parameter]) -> NodeParameters:
+        changes = {parameter.name: parameter.value for parameter in parameters}
+        return self.parameters.changed(changes, is_configured=self._bundle is not None)
 
     # Called by the worker
 

@@ -23,7 +23,11 @@ _QOS = QoSProfile(depth=5)
 
 
 class Outputs:
-    """The node's publishers. What nobody subscribes to is not even made."""
+    """The node's publishers. What nobody subscribes to is not even made.
+
+    Attributes:
+        opacity: of the class colours over the image, 0 to 1; may change at any time.
+    """
 
     def __init__(self, node: Node, manifest: Manifest, overlay_opacity: float) -> None:
         """Create the publishers.
@@ -37,7 +41,7 @@ class Outputs:
         self._modalities = manifest.modality_names
         self._model = manifest.model
         self._palette = [item.colour for item in manifest.classes]
-        self._opacity = overlay_opacity
+        self.opacity = overlay_opacity
         self._publishers: list[Any] = []
         self._mask = self._publisher(Image, 'mask')
         self._confidence = self._publisher(Image, 'confidence')
@@ -68,7 +72,7 @@ class Outputs:
         image = prediction.image
         if image is None:  # no camera: the colours stand on black
             image = np.zeros((*prediction.label_map.shape, 3), np.uint8)
-        return overlay(image, prediction.label_map, self._palette, self._opacity)
+        return overlay(image, prediction.label_map, self._palette, self.opacity)
 
     def _publisher(self, kind: type[Any], name: str) -> Any:
         publisher = self._node.create_publisher(

@@ -1,14 +1,15 @@
 """The node's parameters: a dataclass holds names, defaults and descriptions, ROS mirrors it.
 
 A parameter is its dotted field path (`alignment.camera.wait_ns`); its description is the
-field's line under `Attributes:`. An optional integer is declared as 0 for None.
+field's line under `Attributes:`. An optional number is declared as 0 for None.
 """
 
+from collections.abc import Mapping
 import dataclasses
 from dataclasses import dataclass, field
 import inspect
 import re
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
@@ -19,12 +20,28 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
+AT_ONCE = 'at once'
+AT_CONFIGURE = 'at the next configure'
+AT_START = 'at the start of the process'
+
 _SECOND = 1_000_000_000
-_BACKENDS = ('auto', *BACKENDS, *COMPILED_BACKENDS)
-_UNBUILT_ENGINE = ('refuse', 'build')
-_EVENT_MESSAGES = ('auto', 'packet', 'point_cloud2')
+# Parameters, or whole groups of them; all others take effect at the next configure.
+_MOMENTS = {
+    'overlay_opacity': AT_ONCE,
+    'alignment': AT_ONCE,
+    'diagnostics': AT_ONCE,
+    'autostart': AT_START,
+    'executor': AT_START,
+}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    'backend': ('auto', *BACKENDS, *COMPILED_BACKENDS),
+    'unbuilt_engine': ('refuse', 'build'),
+    'event_message': ('auto', 'packet', 'point_cloud2'),
+    'executor': EXECUTORS,
+}
 # Not settings of the vehicle: names are fixed, the window belongs to the model.
 _HIDDEN = {'name', 'window_ns'}
+# By the last part of the name; times are below a minute.
 _RANGES: dict[str, tuple[float, float]] = {
     'threads': (0, 256),
     'overlay_opacity': (0.0, 1.0),
@@ -79,81 +96,168 @@ class NodeParameters:
                 'parameter bundle: expected the directory of a bundle, got nothing; '
                 'set it (ros2 launch … bundle:=engines/nano)'
             )
-        choices = {
-            'backend': _BACKENDS,
-            'unbuilt_engine': _UNBUILT_ENGINE,
-            'event_message': _EVENT_MESSAGES,
-            'executor': EXECUTORS,
-        }
-        for name, valid in choices.items():
-            if getattr(self, name) not in valid:
+        for setting in settings():
+            setting.check(_leaves(self, '')[setting.name])
+
+    def changed(self, changes: Mapping[str, Any], is_configured: bool) -> 'NodeParameters':
+        """These parameters with others set.
+
+        Args:
+            changes: values as ROS declares them, by name; those of other owners are left out.
+            is_configured: whether the node is, so that some must stay as they are.
+
+        Raises:
+            InputError: for a value that is none, or one that cannot change now.
+        """
+        values = _leaves(self, '')
+        for setting in settings():
+            if setting.name not in changes:
+                continue
+            value = setting.to_value(changes[setting.name])
+            setting.check(value)
+            if setting.takes_effect == AT_CONFIGURE and is_configured:
                 raise InputError(
-                    f'parameter {name}: expected {", ".join(valid)}, got '
-                    f'{getattr(self, name)!r}; correct it'
+                    f'parameter {setting.name}: expected to be set while the node is '
+                    'unconfigured, got a configured one; run ros2 lifecycle set … cleanup first'
                 )
+            values[setting.name] = value
+        return _assembled(NodeParameters(), values, '')
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter, as an integrator sees it.
+
+    Attributes:
+        name: dotted field path.
+        type: bool, int, float or str.
+        default: as ROS declares it.
+        is_optional: whether 0 stands for None.
+        description: one line.
+        takes_effect: `AT_ONCE`, `AT_CONFIGURE` or `AT_START`.
+        range: of a number, lowest and highest.
+        choices: of a word; empty for any text.
+    """
+
+    name: str
+    type: type
+    default: bool | int | float | str
+    is_optional: bool
+    description: str
+    takes_effect: str
+    range: tuple[float, float] | None
+    choices: tuple[str, ...]
+
+    def to_value(self, declared: Any) -> Any:
+        """The dataclass's value for one that ROS holds."""
+        return None if self.is_optional and declared == 0 else declared
+
+    def check(self, value: Any) -> None:
+        """Reject a word that is none of the choices; ranges are ROS's work."""
+        if self.choices and value not in self.choices:
+            raise InputError(
+                f'parameter {self.name}: expected {", ".join(self.choices)}, got {value!r}; '
+                'correct it'
+            )
+
+    def to_descriptor(self) -> ParameterDescriptor:
+        """What `ros2 param describe` shows."""
+        constraints = [f'takes effect {self.takes_effect}']
+        if self.takes_effect == AT_CONFIGURE:
+            constraints.append('can be set while the node is unconfigured')
+        if self.choices:
+            constraints.append(f'one of {", ".join(self.choices)}')
+        descriptor = ParameterDescriptor(
+            description=self.description,
+            additional_constraints='; '.join(constraints),
+            read_only=self.takes_effect == AT_START,
+        )
+        if self.range is not None:
+            low, high = map(self.type, self.range)
+            if self.type is float:
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=low, to_value=high)
+                ]
+            else:
+                descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        return descriptor
+
+
+def settings() -> list[Setting]:
+    """All parameters, in order."""
+    return _settings(NodeParameters(), '')
 
 
 def declare_parameters(node: Node) -> NodeParameters:
-    """Declare every parameter, read-only, and return the values given at the start.
+    """Declare every parameter and return the values given at the start.
 
     Raises:
         InputError: for a value of the wrong type, or out of its range.
     """
-    return _declare(node, NodeParameters(), '')
+    values = {setting.name: _declare(node, setting) for setting in settings()}
+    return _assembled(NodeParameters(), values, '')
 
 
-def parameter_names() -> list[str]:
-    """Names of all parameters, in order."""
-    return list(_leaves(NodeParameters(), ''))
+def _declare(node: Node, setting: Setting) -> Any:
+    try:
+        declared = node.declare_parameter(
+            setting.name, setting.default, setting.to_descriptor()
+        ).value
+    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+        raise InputError(
+            f'parameter {setting.name}: expected {setting.type.__name__} within its range, got '
+            f'{str(error)!r}; correct the parameter file or argument'
+        ) from None
+    return setting.to_value(declared)
 
 
-def _leaves(defaults: Any, prefix: str) -> dict[str, Any]:
-    leaves = {}
-    for item in dataclasses.fields(defaults):
-        value = getattr(defaults, item.name)
-        if dataclasses.is_dataclass(value):
-            leaves.update(_leaves(value, f'{prefix}{item.name}.'))
+def _settings(record: Any, prefix: str) -> list[Setting]:
+    descriptions, hints = _descriptions(type(record)), get_type_hints(type(record))
+    found = []
+    for item in dataclasses.fields(record):
+        name, default = prefix + item.name, getattr(record, item.name)
+        if dataclasses.is_dataclass(default):
+            found += _settings(default, f'{name}.')
         elif item.name not in _HIDDEN:
-            leaves[prefix + item.name] = value
+            options = get_args(hints[item.name])  # of X | None
+            kind = options[0] if options else hints[item.name]
+            found.append(
+                Setting(
+                    name,
+                    kind,
+                    kind() if default is None else default,
+                    bool(options),
+                    descriptions.get(item.name, ''),
+                    _MOMENTS.get(name.partition('.')[0], AT_CONFIGURE),
+                    _RANGES.get(item.name, (0, 60 * _SECOND)) if kind in (int, float) else None,
+                    _CHOICES.get(name, ()),
+                )
+            )
+    return found
+
+
+def _leaves(record: Any, prefix: str) -> dict[str, Any]:
+    """Every parameter's value, by name."""
+    leaves = {}
+    for item in dataclasses.fields(record):
+        name, value = prefix + item.name, getattr(record, item.name)
+        if dataclasses.is_dataclass(value):
+            leaves.update(_leaves(value, f'{name}.'))
+        elif item.name not in _HIDDEN:
+            leaves[name] = value
     return leaves
 
 
-def _declare(node: Node, defaults: Any, prefix: str) -> Any:
-    descriptions = _descriptions(type(defaults))
-    values = {}
-    for item in dataclasses.fields(defaults):
-        default = getattr(defaults, item.name)
-        if dataclasses.is_dataclass(default):
-            values[item.name] = _declare(node, default, f'{prefix}{item.name}.')
-        elif item.name not in _HIDDEN:
-            name = prefix + item.name
-            descriptor = _descriptor(item.name, default, descriptions.get(item.name, ''))
-            values[item.name] = _declare_one(node, name, default, descriptor)
-    return dataclasses.replace(defaults, **values)
-
-
-def _declare_one(node: Node, name: str, default: Any, descriptor: ParameterDescriptor) -> Any:
-    declared = 0 if default is None else default
-    try:
-        value = node.declare_parameter(name, declared, descriptor).value
-    except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-        raise InputError(
-            f'parameter {name}: expected {type(declared).__name__} within its range, got '
-            f'{str(error)!r}; correct the parameter file or argument'
-        ) from None
-    return None if default is None and value == 0 else value
-
-
-def _descriptor(name: str, default: Any, description: str) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=description, read_only=True)
-    if isinstance(default, bool | str):
-        return descriptor
-    low, high = _RANGES.get(name, (0, 60 * _SECOND))
-    if isinstance(default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
-    else:
-        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
-    return descriptor
+def _assembled(record: Any, values: Mapping[str, Any], prefix: str) -> Any:
+    """The record with these values, by name; the opposite of `_leaves`."""
+    changes = {}
+    for item in dataclasses.fields(record):
+        name, value = prefix + item.name, getattr(record, item.name)
+        if dataclasses.is_dataclass(value):
+            changes[item.name] = _assembled(value, values, f'{name}.')
+        elif name in values:
+            changes[item.name] = values[name]
+    return dataclasses.replace(record, **changes)
 
 
 def _descriptions(record_type: type) -> dict[str, str]:

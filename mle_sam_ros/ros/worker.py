@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import threading
 from typing import Any
 
+from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.ros.extrinsics import Extrinsics
@@ -62,6 +63,7 @@ class Worker:
         self._condition = threading.Condition()
         self._arrivals: deque[Arrival] = deque()
         self._overflow: Counter[str] = Counter()
+        self._alignment: Alignment | None = None  # to adopt before the next step
         self._is_stopping = False
         self._counters: dict[str, Any] = {}
         self._note_counters()
@@ -91,6 +93,12 @@ class Worker:
             self._arrivals.append(Arrival(stream, message, self._now_ns()))
             self._condition.notify()
 
+    def retune(self, alignment: Alignment) -> None:
+        """Have the streams paired otherwise, from the next message on; any thread."""
+        with self._condition:
+            self._alignment = alignment
+            self._condition.notify()
+
     def _make_room(self, stream: str) -> None:
         """Drop the stream's oldest message if it has as many as may wait."""
         waiting = [index for index, item in enumerate(self._arrivals) if item.stream == stream]
@@ -107,8 +115,11 @@ class Worker:
                     return
                 arrivals, self._arrivals = self._arrivals, deque()
                 overflow, self._overflow = self._overflow, Counter()
+                alignment, self._alignment = self._alignment, None
                 # Read under the lock: no arrival still to come is older than this.
                 now_ns = self._now_ns()
+            if alignment is not None:
+                self._pipeline.retune(alignment)
             self._step(arrivals, overflow, now_ns)
 
     def _step(self, arrivals: deque[Arrival], overflow: Counter[str], now_ns: int) -> None:
