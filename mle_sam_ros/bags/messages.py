@@ -77,18 +77,15 @@ def compressed_image(data: bytes, image_format: str, stamp_ns: int, frame_id: st
 
 
 def camera_info(camera: CameraModel, stamp_ns: int, frame_id: str) -> Any:
-    """`sensor_msgs/CameraInfo` with plumb_bob distortion."""
-    height, width = camera.size_hw
+    """`sensor_msgs/CameraInfo` of a camera model."""
+    fields = {
+        key: np.array(value, np.float64) if isinstance(value, list) else value
+        for key, value in camera.camera_info_fields().items()
+    }
     return new_message(
         'sensor_msgs/msg/CameraInfo',
         header=header(stamp_ns, frame_id),
-        height=height,
-        width=width,
-        distortion_model='plumb_bob',
-        d=np.asarray(camera.distortion, np.float64),
-        k=np.asarray(camera.matrix, np.float64).reshape(9),
-        r=np.eye(3).reshape(9),
-        p=np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(12),
+        **fields,
         binning_x=0,
         binning_y=0,
         roi=new_message(

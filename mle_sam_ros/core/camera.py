@@ -201,6 +201,19 @@ class CameraModel:
         matrix = np.ascontiguousarray(self.matrix, np.float64)
         return _project(points, matrix, self.lens_kind, self.coefficients)
 
+    def covers(self, points_camera: np.ndarray) -> np.ndarray:
+        """Which points lie ahead, where the calibration holds: no others may be projected.
+
+        Args:
+            points_camera: (N, 3) metres, optical frame.
+
+        Returns:
+            (N,) bool; what is covered may still fall outside the image.
+        """
+        x, y, z = (np.asarray(points_camera, np.float64) @ self.rotation.T).T
+        with np.errstate(invalid='ignore'):  # no limit times no depth
+            return (z > 0) & (x * x + y * y <= self.squared_radius_limit * z * z)
+
     def rays(self) -> np.ndarray:
         """(H, W, 3) float64 directions through the pixel centres, optical frame, z = 1.
 

@@ -62,9 +62,7 @@ def pixel_table(
     rays = event_camera.rays().reshape(-1, 3) @ camera_from_event[:3, :3].T
     height, width = camera.size_hw
     table = np.full(len(rays), -1, np.int32)
-    ahead = np.flatnonzero(rays[:, 2] > 0)
-    ideal = rays[ahead, :2] / rays[ahead, 2:]
-    ahead = ahead[(ideal**2).sum(axis=1) <= camera.squared_radius_limit]
+    ahead = np.flatnonzero(camera.covers(rays))
     column, row = np.floor(camera.project(rays[ahead]) + 0.5).astype(np.int64).T
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     table[ahead[inside]] = (row * width + column)[inside]

@@ -2,6 +2,7 @@
 
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.lens import distort
 from mle_sam_ros.core.manifest import LidarEncoding
 import numba
 import numpy as np
@@ -36,9 +37,10 @@ def lidar_raster(
     _scatter_nearest(
         cloud.xyz,
         cloud.intensity,
-        np.ascontiguousarray(camera_from_lidar, np.float64),
+        camera.plane_from_camera @ camera_from_lidar,
         np.ascontiguousarray(camera.matrix, np.float64),
-        np.ascontiguousarray(camera.distortion, np.float64),
+        camera.lens_kind,
+        camera.coefficients,
         camera.squared_radius_limit,
         encoding.min_range_m,
         encoding.dilation_px,
@@ -50,29 +52,25 @@ def lidar_raster(
 
 @numba.njit(nogil=True, cache=True)
 def _scatter_nearest(
-    xyz, intensity, camera_from_lidar, matrix, distortion,
+    xyz, intensity, plane_from_lidar, matrix, lens_kind, coefficients,
     squared_radius_limit, min_range_m, dilation_px, depth, raster,
 ):  # fmt: skip
     height, width = depth.shape
     before = (dilation_px - 1) // 2
-    k1, k2, p1, p2, k3 = distortion
     for i in range(len(xyz)):
         px, py, pz = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])
         distance = np.sqrt(px * px + py * py + pz * pz)
         if not (min_range_m <= distance < np.inf):  # NaN fails too
             continue
-        t = camera_from_lidar
+        t = plane_from_lidar
         z = t[2, 0] * px + t[2, 1] * py + t[2, 2] * pz + t[2, 3]
         if z < _NEAREST_Z_M:
             continue
         x = (t[0, 0] * px + t[0, 1] * py + t[0, 2] * pz + t[0, 3]) / z
         y = (t[1, 0] * px + t[1, 1] * py + t[1, 2] * pz + t[1, 3]) / z
-        squared = x * x + y * y
-        if squared > squared_radius_limit:
+        if x * x + y * y > squared_radius_limit:
             continue
-        radial = 1 + squared * (k1 + squared * (k2 + squared * k3))
-        xd = x * radial + 2 * p1 * x * y + p2 * (squared + 2 * x * x)
-        yd = y * radial + p1 * (squared + 2 * y * y) + 2 * p2 * x * y
+        xd, yd = distort(lens_kind, coefficients, x, y)
         u = np.floor(matrix[0, 0] * xd + matrix[0, 1] * yd + matrix[0, 2] + 0.5)
         v = np.floor(matrix[1, 1] * yd + matrix[1, 2] + 0.5)
         if not (abs(u) < 1e6 and abs(v) < 1e6):  # too far out to be an integer pixel
