@@ -1,77 +1,121 @@
-"""Whether the node keeps up with a camera of some rate, as its own `/diagnostics` say.
+"""What a frame costs the perception node beside the conventional recipe, both without inference.
 
-    python benchmarks/node.py out/demo/drive.mcap engines/nano [--keep-every 2]
+    python benchmarks/node.py [--bundle engines/nano] [--seconds 10] [--rounds 3] [--json FILE]
 
-Plays a recording (events as PointCloud2) to the node over DDS with every n-th camera frame, as a
-slower camera would send them, and prints the node's account of frames and latency.
+Full HD camera at 30 Hz, 262,144 points at 10 Hz and 10 million events per second, over DDS, to one
+node after the other, in turns. Prints each node's processor time per mask and per second, and how
+long a mask takes from the moment when the last thing that it needed had been sent. Where the
+machine cannot carry that much, less arrives, at both: what was sent stands beside it.
 """
 
 import argparse
-import os
+from collections import defaultdict
+import json
 from pathlib import Path
+import signal
+import subprocess
+import sys
 import tempfile
+from typing import Any
 
-from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.calibration_file import write_calibration
-from mle_sam_ros.bags.describe import find_topics
-from mle_sam_ros.bags.reader import open_bag
-from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.ros.environment import free_domain_id, private_environment
+from node_rig import CALIBRATION, PERIODS_S
+import numpy as np
 
-
-def thin(source: Path, target: Path, keep_every: int) -> None:
-    """Copy a recording with every n-th image of the camera."""
-    with open_bag(source) as bag, BagWriter(target) as copy:
-        camera, num_images = find_topics(bag).camera, 0
-        for item in bag.raw():
-            num_images += item.topic == camera
-            if item.topic != camera or num_images % keep_every == 0:
-                copy.write_raw(item.topic, bag.topics[item.topic], item.cdr, item.log_time_ns)
-
-
-def run_node(drive: Path, bundle: Path, room: Path) -> dict[str, dict[str, str]]:
-    """Play the drive to a node of its own; returns its last diagnostics."""
-    os.environ.update(private_environment(free_domain_id()))
-    # Only now: the middleware reads the environment when it is loaded.
-    from mle_sam_ros.demo import last_diagnostics
-    from mle_sam_ros.ros.player import play, Timeline
-    from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
-    from mle_sam_ros.ros.recorder import Recorder
-
-    with open_bag(drive) as bag:
-        write_calibration(room / 'rig.yaml', calibration_of(bag, find_topics(bag)))
-    parameters = {
-        'bundle': bundle.absolute(),
-        'calibration_file': room / 'rig.yaml',
-        'event_message': 'point_cloud2',
-        'use_sim_time': True,
-    }
-    topics, timeline = list(REMAPPINGS.values()), Timeline()
-    with NodeProcess(parameters, REMAPPINGS, os.environ, room / 'node.log') as node:
-        node.wait_until_active()
-        recorded = {'/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray'}
-        with Recorder(str(room / 'out.mcap'), recorded, now_ns=timeline.now_ns) as recorder:
-            recorder.wait_for_publishers()
-            play(str(drive), timeline=timeline, topics=topics, wait_for=topics)
-        node.stop()
-    return last_diagnostics(room / 'out.mcap')
+HERE = Path(__file__).parent
+OURS, CONVENTIONAL = 'perception node', 'conventional recipe'
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure in turns, and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('drive', type=Path)
-    parser.add_argument('bundle', type=Path)
-    parser.add_argument('--keep-every', type=int, default=2)
+    parser.add_argument('--bundle', type=Path, default=Path('engines/nano'))
+    parser.add_argument('--seconds', type=float, default=10)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--json', type=Path)
     options = parser.parse_args()
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as room:
-        drive = Path(room) / 'drive.mcap'
-        thin(options.drive, drive, options.keep_every)
-        report = run_node(drive, options.bundle, Path(room))
-    for name in ('frames', 'latency'):
-        print(f'{name}: {report[name].pop("message")}')
-        for key, value in report[name].items():
-            print(f'  {key:32} {value}')
+        write_calibration(Path(room) / 'rig.yaml', CALIBRATION)
+        for _ in range(options.rounds):
+            for name, program in programs(options.bundle.absolute(), Path(room)).items():
+                runs[name].append(run(program, options.seconds, Path(room)))
+    report = {name: summary(results) for name, results in runs.items()}
+    print_report(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + '\n')
+
+
+def programs(bundle: Path, room: Path) -> dict[str, list[str]]:
+    """The command lines of the two."""
+    parameters = {
+        'bundle': bundle,
+        'calibration_file': room / 'rig.yaml',
+        'event_message': 'point_cloud2',
+    }
+    arguments = [f'{name}:={value}' for name, value in parameters.items()]
+    ours = [str(HERE / 'node_null.py'), '--ros-args']
+    return {
+        OURS: ours + [word for item in arguments for word in ('-p', item)],
+        CONVENTIONAL: [str(HERE / 'node_conventional.py'), str(bundle)],
+    }
+
+
+def run(program: list[str], seconds: float, room: Path) -> dict[str, Any]:
+    """Drive one node, and return what the sensors saw."""
+    environment = private_environment(free_domain_id())
+    with (room / 'log').open('w') as log:
+        node = subprocess.Popen(
+            [sys.executable, *program], env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            sensors = subprocess.run(
+                [sys.executable, str(HERE / 'node_sensors.py'), str(seconds), str(node.pid)],
+                env=environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                timeout=120 + seconds,
+                check=True,
+            )
+        finally:
+            node.send_signal(signal.SIGINT)
+            node.wait(20)
+    return json.loads(sensors.stdout)
+
+
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """All rounds of one node together."""
+    masks, seconds = sum(run['masks'] for run in runs), sum(run['seconds'] for run in runs)
+    cpu_s = sum(run['cpu_s'] for run in runs)
+    latencies_ms = [value for run in runs for value in run['latency_ms']]
+    p50_ms, p95_ms, p99_ms = np.percentile(latencies_ms, (50, 95, 99)).tolist()
+    return {
+        'sent_hz': {
+            stream: sum(run['sent'][stream] for run in runs) / seconds for stream in PERIODS_S
+        },
+        'masks_hz': masks / seconds,
+        'cpu_ms_per_mask': 1000 * cpu_s / masks,
+        'cpu_share': cpu_s / seconds,
+        'latency_ms': {'p50': p50_ms, 'p95': p95_ms, 'p99': p99_ms},
+    }
+
+
+def print_report(report: dict[str, dict[str, Any]]) -> None:
+    """A row per node, and their ratio."""
+    print(
+        f'{"":20} {"sent Hz":>18} {"masks Hz":>9} {"CPU ms/mask":>12} {"cores":>6} '
+        f'{"p50 ms":>7} {"p95 ms":>7} {"p99 ms":>7}'
+    )
+    for name, row in report.items():
+        sent = ' '.join(f'{value:.0f}' for value in row['sent_hz'].values())
+        latency = ' '.join(f'{value:7.1f}' for value in row['latency_ms'].values())
+        print(
+            f'{name:20} {sent:>18} {row["masks_hz"]:9.1f} {row["cpu_ms_per_mask"]:12.1f} '
+            f'{row["cpu_share"]:6.2f} {latency}'
+        )
+    ratio = report[OURS]['cpu_ms_per_mask'] / report[CONVENTIONAL]['cpu_ms_per_mask']
+    print(f'processor time per mask: {ratio:.2f} of the conventional recipe')
 
 
 if __name__ == '__main__':
