@@ -87,6 +87,24 @@ def _replay(options: argparse.Namespace) -> None:
     print(summary(replay(settings, options.out), options.out))
 
 
+def _info(options: argparse.Namespace) -> None:
+    import json
+
+    from mle_sam_ros.bags.calibration_file import read_calibration
+    from mle_sam_ros.bags.info import recording_info
+    from mle_sam_ros.bags.info_text import info_text
+    from mle_sam_ros.bags.reader import open_bag
+    from mle_sam_ros.core.record import to_mapping
+    from mle_sam_ros.runtime.bundle import Bundle
+
+    manifest = Bundle.open(options.bundle).manifest if options.bundle else None
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    topics = dict(_pair(text, '--topic', '=') for text in options.topic)
+    with open_bag(options.bag) as reader:
+        info = recording_info(reader, topics, manifest, calibration)
+    print(json.dumps(to_mapping(info), indent=2) if options.json else info_text(info))
+
+
 def _play(options: argparse.Namespace) -> None:
     from mle_sam_ros.ros.player import play
 
@@ -219,6 +237,16 @@ def _parser() -> argparse.ArgumentParser:
         '--reuse-features', action='store_true',
         help='encode a sweep once for all frames that it serves; the masks are the same',
     )  # fmt: skip
+
+    info = command('info', _info, 'tell what is in a recording, and whether a model runs on it')
+    info.add_argument('bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory')
+    info.add_argument('--bundle', type=Path, help='model to ask about')
+    info.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
+    info.add_argument(
+        '--topic', action='append', default=[], metavar='STREAM=TOPIC',
+        help='where the names do not tell, as for replay',
+    )  # fmt: skip
+    info.add_argument('--json', action='store_true', help='print JSON')
 
     play = command('play', _play, 'publish a bag through ROS 2 with its timing and /clock')
     play.add_argument('bag', help='.mcap file or rosbag2 directory')

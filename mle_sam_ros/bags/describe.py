@@ -22,7 +22,9 @@ _TYPES = {
     'tf_static': (_TRANSFORMS,),
 }
 # Images that are made from others, and that nobody drives by.
-_DERIVED = ('mask', 'overlay', 'confidence', 'depth', 'event', 'debug')
+_DERIVED = ('mask', 'overlay', 'confidence', 'depth', 'event', 'lidar', 'debug')
+# What a node of ours had published when somebody recorded everything.
+_OWN = '/mle_sam/'
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,19 @@ class Topics:
     tf_static: str | None
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What can be told of a recording's streams, and what somebody must say.
+
+    Attributes:
+        topic_of: stream to topic; None where there is none, or where there are several.
+        questions: one line for each stream that has several topics, or none and needs one.
+    """
+
+    topic_of: Mapping[str, str | None]
+    questions: tuple[str, ...]
+
+
 def find_topics(bag: BagReader, chosen: Mapping[str, str] | None = None) -> Topics:
     """Tell the streams of a recording by the types and names of its topics.
 
@@ -49,24 +64,38 @@ def find_topics(bag: BagReader, chosen: Mapping[str, str] | None = None) -> Topi
         InputError: for a recording without a camera, several topics that would do, or a chosen
             topic that is missing or has another type.
     """
+    survey = survey_topics(bag, chosen)
+    camera = survey.topic_of['camera']
+    if survey.questions or camera is None:
+        raise InputError(survey.questions[0])
+    return Topics(**{**survey.topic_of, 'camera': camera})
+
+
+def survey_topics(bag: BagReader, chosen: Mapping[str, str] | None = None) -> Survey:
+    """As `find_topics`, but what is not clear becomes a question.
+
+    Raises:
+        InputError: for a chosen topic that is missing or has another type.
+    """
     finder = _Finder(bag, dict(chosen or {}))
     camera = finder.find('camera', _is_camera)
-    if camera is None:
+    if camera is None and not finder.questions:
         listed = ', '.join(f'{name} ({kind})' for name, kind in sorted(bag.topics.items()))
-        raise InputError(
+        finder.questions.append(
             f'{bag.path}: expected a camera topic of type {_IMAGE}, got {listed or "no topics"}; '
             'record the camera, or choose its topic'
         )
     event = finder.find('event', _is_event)
-    return Topics(
-        camera=camera,
-        camera_info=finder.find('camera_info', _beside(camera)),
-        event=event,
-        event_camera_info=finder.find('event_camera_info', _beside(event)),
-        lidar=finder.find('lidar', _is_lidar),
-        labels=finder.find('labels', _is_labels),
-        tf_static=finder.find('tf_static', _is_static),
-    )
+    topic_of = {
+        'camera': camera,
+        'camera_info': finder.find('camera_info', _beside(camera)),
+        'event': event,
+        'event_camera_info': finder.find('event_camera_info', _beside(event)),
+        'lidar': finder.find('lidar', _is_lidar),
+        'labels': finder.find('labels', _is_labels),
+        'tf_static': finder.find('tf_static', _is_static),
+    }
+    return Survey(topic_of, tuple(finder.questions))
 
 
 def _is_camera(name: str, _: str) -> bool:
@@ -99,6 +128,7 @@ class _Finder:
     def __init__(self, bag: BagReader, chosen: dict[str, str]) -> None:
         self._bag = bag
         self._chosen = chosen
+        self.questions: list[str] = []
         unknown = sorted(set(chosen) - {field.name for field in fields(Topics)})
         if unknown:
             raise InputError(
@@ -112,14 +142,14 @@ class _Finder:
         names = [
             name
             for name, kind in sorted(self._bag.topics.items())
-            if kind in _TYPES[stream] and is_wanted(name, kind)
+            if kind in _TYPES[stream] and _OWN not in name and is_wanted(name, kind)
         ]
         if len(names) > 1:
-            raise InputError(
+            self.questions.append(
                 f'{self._bag.path}: expected one topic for {stream}, got {", ".join(names)}; '
-                f'choose one, as in {stream}={names[0]}'
+                f'choose one, as in --topic {stream}={names[0]} (in a recipe: data.topics)'
             )
-        return names[0] if names else None
+        return names[0] if len(names) == 1 else None
 
     def _check_chosen(self, stream: str, topic: str) -> str:
         got = self._bag.topics.get(topic, 'no such topic')

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.bags import packed
+from mle_sam_ros.bags.metadata import noted_pairs
 from mle_sam_ros.core.errors import InputError
 import yaml
 
@@ -57,8 +58,7 @@ def storage_files(directory: Path) -> list[Path]:
 def directory_custom_data(directory: Path) -> dict[str, str]:
     """What `ros2 bag record --custom-data` noted in `metadata.yaml`; often nothing."""
     path = directory / _METADATA_NAME
-    noted = _information(path).get('custom_data') if path.is_file() else None
-    return {str(k): str(v) for k, v in noted.items()} if isinstance(noted, dict) else {}
+    return noted_pairs(_information(path).get('custom_data')) if path.is_file() else {}
 
 
 def _listed(path: Path) -> list[str]:

@@ -7,11 +7,14 @@ from typing import BinaryIO
 from mcap.reader import make_reader
 from mcap.records import Schema
 from mcap.summary import Summary
+from mle_sam_ros.bags.metadata import custom_data_of
 from mle_sam_ros.core.errors import InputError
 
 _MAGIC = b'\x89MCAP0\r\n'
 # rosbag2 makes chunks of less than a mebibyte; a few damaged bytes can claim any size.
 _MAX_CHUNK_BYTES = 1 << 31
+# Where rosbag2 keeps a copy of metadata.yaml.
+_ROSBAG2_RECORD = 'rosbag2'
 
 
 class McapFile:
@@ -20,7 +23,8 @@ class McapFile:
     Attributes:
         topics: name to (type, definition encoding, definition text).
         num_messages: in the file.
-        custom_data: the pairs of its metadata records.
+        custom_data: the pairs of its metadata records, and what `ros2 bag record --custom-data`
+            noted.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +80,13 @@ class McapFile:
                 f'{self._path}: expected whole metadata records, got {type(error).__name__}: '
                 f'{str(error)!r}; the file is damaged, copy it again'
             ) from None
-        return {key: value for record in records for key, value in record.metadata.items()}
+        noted: dict[str, str] = {}
+        for record in records:
+            if record.name == _ROSBAG2_RECORD:
+                noted.update(custom_data_of(record.metadata.get('serialized_metadata', '')))
+            else:
+                noted.update(record.metadata)
+        return noted
 
     def _summary(self) -> Summary:
         try:
