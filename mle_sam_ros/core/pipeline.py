@@ -14,7 +14,7 @@ from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_cloud, decode_event_packet
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import check_image, decode_image
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.manifest import Manifest
@@ -90,11 +90,16 @@ class Pipeline:
         self._ready: SensorSet | None = None
         self._frame_id = ''
         self._given_cameras = frozenset(calibration.cameras)
+        self._event_decoder = EventDecoder()
 
     @property
     def account(self) -> FrameAccount:
         """What became of every camera frame."""
         return self.assembler.account
+
+    def input_counters(self) -> dict[str, dict[str, int | float]]:
+        """By stream, what its messages held, and what of it could not be used."""
+        return {'event': self._event_decoder.to_mapping()}
 
     def receive(self, stream: str, message: Any, arrival_ns: int) -> None:
         """Take in one message.
@@ -111,11 +116,7 @@ class Pipeline:
         if stream == 'camera':
             self._receive_camera(message)
         elif stream == 'event':
-            is_packet = hasattr(message, 'time_base')
-            decode = decode_event_packet if is_packet else decode_event_cloud
-            events = decode(message, stream)
-            end_ns = int(events.t_ns[-1]) if len(events) else stamp_ns(message.header)
-            self.assembler.push(stream, end_ns, events, events.nbytes)
+            self._receive_events(message)
         elif stream in ('camera_info', 'event_camera_info'):
             self._receive_camera_info(stream, message)
         else:
@@ -215,6 +216,13 @@ class Pipeline:
             raise
         self._frame_id = message.header.frame_id
         self.assembler.push('camera', stamp_ns(message.header), message, len(message.data))
+
+    def _receive_events(self, message: Any) -> None:
+        sensor_hw = self.projection.size_hw('event')
+        events = self._event_decoder.decode(message, 'event', sensor_hw)
+        end_ns = self._event_decoder.end_ns
+        if end_ns is not None:
+            self.assembler.push('event', end_ns, events, events.nbytes)
 
     def _receive_camera_info(self, stream: str, message: Any) -> None:
         name = 'camera' if stream == 'camera_info' else 'event'

@@ -40,6 +40,11 @@ class Projection:
         """The camera at the size of its images, where known."""
         return self._calibration.cameras.get('camera')
 
+    def size_hw(self, name: str) -> tuple[int, int] | None:
+        """(height, width) of what `camera` or `event` sees, where known."""
+        camera = self._calibration.cameras.get(name)
+        return None if camera is None else camera.size_hw
+
     def set_camera(self, name: str, model: CameraModel) -> None:
         """Learn the intrinsics of `camera` or `event`, as a CameraInfo brings them."""
         known = self._calibration.cameras.get(name)

@@ -82,7 +82,7 @@ class Worker:
 
     @property
     def counters(self) -> dict[str, Any]:
-        """`frames` (FrameAccount), `streams` (StreamAccount by name), as of the last step."""
+        """As of the last step: `frames` (FrameAccount), by stream `streams` and `inputs`."""
         return self._counters
 
     def submit(self, stream: str, message: Any) -> None:
@@ -183,4 +183,5 @@ class Worker:
         self._counters = {
             'frames': self._pipeline.account.to_mapping(),
             'streams': {name: account.to_mapping() for name, account in streams.items()},
+            'inputs': self._pipeline.input_counters(),
         }

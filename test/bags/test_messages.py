@@ -6,7 +6,7 @@ from mle_sam_ros.bags import messages
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_cloud, decode_event_packet
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.transforms import matrix_from_message
 import numpy as np
 import pytest
@@ -16,10 +16,10 @@ from recordings import assert_same_events, events, IMAGE, T0
 @pytest.mark.parametrize('count', [0, 1, 500])
 def test_events_as_packet_and_as_cloud(count):
     packet = messages.event_packet(events(count), (260, 346), T0, 'event', 0)
-    assert_same_events(decode_event_packet(packet, 'packet'), events(count))
+    assert_same_events(EventDecoder().decode(packet, 'packet'), events(count))
     fine = events(count, step_ns=7)
     cloud = messages.event_cloud(fine, T0, 'event')
-    assert_same_events(decode_event_cloud(cloud, 'cloud'), fine)
+    assert_same_events(EventDecoder().decode(cloud, 'cloud'), fine)
 
 
 def test_event_cloud_refuses_events_before_its_stamp():

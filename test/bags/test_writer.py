@@ -6,7 +6,7 @@ from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_packet
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.transforms import TransformTree
 import numpy as np
@@ -43,7 +43,7 @@ def test_decoders_get_back_the_arrays(tmp_path):
     by_topic = {item.topic: item.message for item in read}
     np.testing.assert_array_equal(decode_image(by_topic['/camera/image'], 'i'), 255 - IMAGE)
     np.testing.assert_array_equal(decode_label_image(by_topic['/labels'], 'l'), IMAGE[:, :, 0])
-    assert_same_events(decode_event_packet(by_topic['/events'], 'e'), events(50))
+    assert_same_events(EventDecoder().decode(by_topic['/events'], 'e'), events(50))
     tree = TransformTree()
     tree.update(by_topic['/tf_static'])
     np.testing.assert_array_equal(tree.lookup('base_link', 'camera'), np.eye(4))

@@ -188,7 +188,7 @@ def test_engine_failure_rejects_the_frame_and_the_next_one_runs(pipeline, engine
 def test_event_packets_are_told_from_clouds(pipeline):
     word = (1 | 1 << 1 | 160 << 2 | 320 << 17).to_bytes(8, 'little')
     packet = SimpleNamespace(
-        header=messages.header(START), height=320, width=640, time_base=START - MS,
+        header=messages.header(START), height=320, width=640, seq=1, time_base=START - MS,
         encoding='libcaer', is_bigendian=False, events=word,
     )  # fmt: skip
     pipeline.receive('event', packet, START)

@@ -13,7 +13,7 @@ from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_packet
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.simulation.scenario import Scenario
 from tiny_drive import EVENT_FRAME, write_drive
 
@@ -25,10 +25,11 @@ def write_cloud_drive(path, *_, **__):
     packets = write_drive(
         path.with_name('packets.mcap'), num_frames=30, silent={'lidar': {*range(15, 30)}}
     )
+    decoder = EventDecoder()
     with open_bag(packets) as source, BagWriter(path) as bag:
         for log_time_ns, topic, _, message in source.messages():
             if topic == '/event_camera/events':
-                events = decode_event_packet(message, topic)
+                events = decoder.decode(message, topic)
                 message = messages.event_cloud(events, int(events.t_ns[0]), EVENT_FRAME)
             bag.write(topic, message, log_time_ns)
     packets.unlink()

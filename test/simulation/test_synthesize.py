@@ -9,7 +9,7 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.assembler import Assembler
 from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_cloud, decode_event_packet
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.lidar_raster import lidar_raster
 from mle_sam_ros.core.manifest import LidarEncoding
@@ -87,8 +87,9 @@ def test_log_times_never_step_back(items):
 
 
 def test_events_lie_within_their_packet(by_topic):
+    decoder = EventDecoder()
     for item in by_topic['/event_camera/events']:
-        events = decode_event_packet(item.message, 'event')
+        events = decoder.decode(item.message, 'event')
         until_ns = item.log_time_ns - 2 * MS
         assert len(events) > 1000
         assert until_ns - 10 * MS < events.t_ns[0] <= events.t_ns[-1] <= until_ns
@@ -114,8 +115,9 @@ def test_failures_begin_at_their_time(by_topic):
         for stamp, _ in times_ms([item])
     }
     assert brightness[400] > 1.8 * brightness[350]
+    decoder = EventDecoder()
     columns = [
-        len(np.unique(decode_event_packet(item.message, 'event').x))
+        len(np.unique(decoder.decode(item.message, 'event').x))
         for item in by_topic['/event_camera/events']
     ]
     assert min(columns[:39]) > 300  # the packets that end before 450 ms
@@ -137,7 +139,7 @@ def paired(items):
     """The set that the vehicle assembles for the frame at PAIRED_NS."""
     lidar = NearestStream('lidar', offset_ns=50 * MS)
     assembler = Assembler(CameraStream(), [WindowStream('event'), lidar])
-    sets = {}
+    decoder, sets = EventDecoder(), {}
     for item in items:
         while (sensor_set := assembler.poll(item.log_time_ns)) is not None:
             sets[sensor_set.stamp_ns - EPOCH_NS] = sensor_set
@@ -147,7 +149,7 @@ def paired(items):
             '/lidar/points': 'lidar',
         }
         if item.topic == '/event_camera/events':
-            events = decode_event_packet(item.message, 'event')
+            events = decoder.decode(item.message, 'event')
             assembler.push('event', int(events.t_ns[-1]), events)
         elif item.topic in stream:
             assembler.push(stream[item.topic], stamp_ns(item.message.header), item.message)
@@ -222,15 +224,12 @@ def test_fresh_processes_give_the_same_bytes(tmp_path):
 
 def test_events_as_clouds_are_the_same_events(tmp_path):
     decoded = []
-    for kind, decode in (
-        ('event_packet', decode_event_packet),
-        ('point_cloud2', decode_event_cloud),
-    ):
+    for kind in ('event_packet', 'point_cloud2'):
         path = tmp_path / f'{kind}.mcap'
         synthesize(path, Scenario(1, 0.1, 'night'), kind, num_processes=1, show_progress=False)
         with open_bag(path) as bag:
-            found = bag.messages(['/event_camera/events'])
-            decoded.append([decode(item.message, kind) for item in found])
+            decoder, found = EventDecoder(), bag.messages(['/event_camera/events'])
+            decoded.append([decoder.decode(item.message, kind) for item in found])
     assert len(decoded[0]) == 9
     for packet, cloud in zip(*decoded, strict=True):
         for name in ('x', 'y', 't_ns', 'polarity'):

@@ -10,7 +10,8 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import decode_event_packet, Events
+from mle_sam_ros.core.event_decoder import EventDecoder
+from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.projection import Projection
 from mle_sam_ros.simulation.classes import CLASS_NAMES
@@ -56,7 +57,8 @@ def by_hand(bag, network):
             name: [item.message for item in reader.messages([getattr(topics, name)])]
             for name in ('camera', 'event', 'lidar', 'labels')
         }
-    events = Events.concatenate([decode_event_packet(message, 'e') for message in of['event']])
+    decoder = EventDecoder()
+    events = Events.concatenate([decoder.decode(message, 'e') for message in of['event']])
     window_ns = next(s.encoding.window_ns for s in network.modalities if s.name == 'event')
     for index, stamp_ns in enumerate(STAMPS):
         data = {

@@ -1,0 +1,216 @@
+"""Prophesee's EVT3: 16-bit words, a time and a row hold until others come, masks for neighbours.
+
+Time is a counter of microseconds in 24 bits: it wraps every 16.8 s. Sensors repeat its upper half
+(TIME_HIGH) every 16 us, so a single wrong one among them is easy to tell.
+"""
+
+from mle_sam_ros.core.event_bits import NUM_BITS, POSITIONS
+from mle_sam_ros.core.event_tally import (
+    LATE,
+    OUT_OF_RANGE,
+    TIME_JUMPS,
+    TIME_STEPS_BACK,
+    TRIGGERS,
+    UNDECODABLE,
+    UNKNOWN_WORDS,
+)
+from mle_sam_ros.core.event_words import EventWords
+from mle_sam_ros.core.events import Events
+import numba
+import numpy as np
+
+# Types of words, bits 15..12. The others are reserved.
+_ADDRESS_Y = 0x0
+_ADDRESS_X = 0x2
+_VECTOR_BASE = 0x3
+_VECTOR_12 = 0x4
+_VECTOR_8 = 0x5
+_TIME_LOW = 0x6
+_CONTINUED_4 = 0x7
+_TIME_HIGH = 0x8
+_TRIGGER = 0xA
+_OTHERS = 0xE
+_CONTINUED_12 = 0xF
+
+_WRAP_US = 1 << 24
+# A TIME_HIGH this near to the last one (41 ms) is believed at once, another when it is repeated.
+_NEAR = 10
+
+# Positions in the state of the kernel.
+(
+    _HIGH,  # the last TIME_HIGH
+    _EPOCH_US,  # where it counts from: all wraps
+    _TIME_US,  # the newest time
+    _IS_LATE,  # whether the last time was older than that
+    _SYNC,
+    _PENDING_HIGH,  # a TIME_HIGH too far off to be believed at once, or -1
+    _ROW,  # or -1
+    _BASE,  # column of the next vector, or -1
+    _POLARITY,  # of vectors
+    _STATE_SIZE,
+) = range(10)
+# Values of _SYNC: what of the time is known.
+_NOTHING, _LOST, _HIGH_KNOWN, _SYNCHRONOUS = range(4)
+
+
+class Evt3Words(EventWords):
+    """Packets continue one another: time, row and the place of vectors hold until others come."""
+
+    dtype = np.dtype('u2')
+    has_host_time = False
+
+    def __init__(self) -> None:
+        self._state = np.zeros(_STATE_SIZE, np.int64)
+        self._forget_place()
+
+    @property
+    def end_ns(self) -> int | None:
+        """The sensor's time; None before the first, and after a loss."""
+        if self._state[_SYNC] != _SYNCHRONOUS:
+            return None
+        return int(self._state[_TIME_US]) * 1000
+
+    def skip(self) -> None:
+        """Forget all but the time, whose wraps go on to be counted from here."""
+        self._state[_SYNC] = min(self._state[_SYNC], _LOST)
+        self._forget_place()
+
+    def count(self, words: np.ndarray) -> int:
+        """Addresses of columns, and bits of vectors."""
+        return _count(words)
+
+    def decode(
+        self,
+        words: np.ndarray,
+        count: int,
+        size_hw: tuple[int, int],
+        time_base_ns: int,
+        tally: np.ndarray,
+    ) -> Events:
+        """See `EventWords`; drivers leave the time base undefined."""
+        # A mask is written whole, also beyond its last event.
+        out = Events.uninitialized(count + 8)
+        columns = out.x, out.y, out.t_ns, out.polarity
+        return out[: _decode(words, *size_hw, self._state, tally, *columns)]
+
+    def _forget_place(self) -> None:
+        self._state[[_PENDING_HIGH, _ROW, _BASE]] = -1
+
+
+@numba.njit(nogil=True, cache=True)
+def _count(words):
+    count = 0
+    for i in range(len(words)):
+        word = np.int64(words[i])
+        kind = word >> 12
+        if kind == _ADDRESS_X:
+            count += 1
+        elif kind == _VECTOR_12:
+            count += NUM_BITS[word & 0xFF] + NUM_BITS[word >> 8 & 0xF]
+        elif kind == _VECTOR_8:
+            count += NUM_BITS[word & 0xFF]
+    return count
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
+    high, epoch_us, time_us = state[_HIGH], state[_EPOCH_US], state[_TIME_US]
+    sync, pending_high = state[_SYNC], state[_PENDING_HIGH]
+    row, base, vector_polarity = state[_ROW], state[_BASE], state[_POLARITY]
+    time = time_us * 1000
+    is_late = state[_IS_LATE] != 0
+    # Columns below it can be given out: none while the row or the time is bad. So one comparison
+    # serves for each event.
+    limit = width if sync == _SYNCHRONOUS and not is_late and 0 <= row < height else 0
+    n = 0
+    for i in range(len(words)):
+        word = np.int64(words[i])
+        kind = word >> 12
+        if kind == _ADDRESS_X:
+            column = word & 0x7FF
+            if column < limit:
+                x[n], y[n], t_ns[n], polarity[n] = column, row, time, word >> 11 & 1
+                n += 1
+            else:
+                tally[_reason(sync, row, is_late)] += 1
+        elif kind == _ADDRESS_Y:
+            row = word & 0x7FF
+            limit = width if sync == _SYNCHRONOUS and not is_late and row < height else 0
+        elif kind == _VECTOR_12 or kind == _VECTOR_8:
+            mask = word & (0xFFF if kind == _VECTOR_12 else 0xFF)
+            if base >= 0 and base + 12 <= limit:
+                low = mask & 0xFF
+                for k in range(8):
+                    x[n + k] = base + POSITIONS[low, k]
+                    y[n + k], t_ns[n + k], polarity[n + k] = row, time, vector_polarity
+                n += NUM_BITS[low]
+                if kind == _VECTOR_12:
+                    upper = mask >> 8
+                    for k in range(4):
+                        x[n + k] = base + 8 + POSITIONS[upper, k]
+                        y[n + k], t_ns[n + k], polarity[n + k] = row, time, vector_polarity
+                    n += NUM_BITS[upper]
+            else:
+                for k in range(12):
+                    if mask >> k & 1:
+                        if 0 <= base < limit - k:
+                            x[n], y[n], t_ns[n] = base + k, row, time
+                            polarity[n] = vector_polarity
+                            n += 1
+                        elif base < 0:
+                            tally[UNDECODABLE] += 1
+                        else:
+                            tally[_reason(sync, row, is_late)] += 1
+            if base >= 0:
+                base += 12 if kind == _VECTOR_12 else 8
+        elif kind == _VECTOR_BASE:
+            base, vector_polarity = word & 0x7FF, word >> 11 & 1
+        elif kind == _TIME_LOW:
+            if sync >= _HIGH_KNOWN:
+                sync = _SYNCHRONOUS
+                now_us = epoch_us + (high << 12 | word & 0xFFF)
+                is_late = now_us < time_us
+                if is_late:
+                    tally[TIME_STEPS_BACK] += 1
+                else:
+                    time_us = now_us
+                    time = now_us * 1000
+                limit = width if not is_late and 0 <= row < height else 0
+        elif kind == _TIME_HIGH:
+            new = word & 0xFFF
+            step = (new - high) & 0xFFF  # forward, unless it is nearly a whole turn
+            is_repeated = pending_high >= 0 and (new - pending_high) & 0xFFF <= 1
+            if sync == _NOTHING:
+                high, sync = new, _HIGH_KNOWN
+            elif step >= 0x1000 - _NEAR:
+                if new > high:
+                    epoch_us -= _WRAP_US
+                high, sync, pending_high = new, max(sync, _HIGH_KNOWN), -1
+            elif step <= _NEAR or sync == _LOST or (is_repeated and step < 0x800):
+                if new < high:
+                    epoch_us += _WRAP_US
+                high, sync, pending_high = new, max(sync, _HIGH_KNOWN), -1
+            elif is_repeated:
+                # What came before in this packet is of another time, and so of no use beside it.
+                tally[TIME_JUMPS] += 1
+                tally[LATE] += n
+                n = limit = time_us = epoch_us = 0
+                high, sync, pending_high, is_late = new, _HIGH_KNOWN, -1, False
+            else:
+                pending_high = new
+        elif kind == _TRIGGER:
+            tally[TRIGGERS] += 1
+        elif kind != _CONTINUED_4 and kind != _CONTINUED_12 and kind != _OTHERS:
+            tally[UNKNOWN_WORDS] += 1
+    state[_HIGH], state[_EPOCH_US], state[_TIME_US] = high, epoch_us, time_us
+    state[_IS_LATE], state[_SYNC], state[_PENDING_HIGH] = is_late, sync, pending_high
+    state[_ROW], state[_BASE], state[_POLARITY] = row, base, vector_polarity
+    return n
+
+
+@numba.njit(nogil=True, cache=True)
+def _reason(sync, row, is_late):
+    """Why an event that has a column cannot be given out."""
+    if sync != _SYNCHRONOUS or row < 0:
+        return UNDECODABLE
+    return LATE if is_late else OUT_OF_RANGE
