@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 
 FLOAT32, UINT16, UINT32, UINT8, FLOAT64 = 7, 4, 6, 2, 8
@@ -13,12 +14,26 @@ def header(stamp_ns=0, frame_id='camera_optical_frame'):
 
 
 def image(pixels, encoding='rgb8', stamp_ns=0, padding=0):
-    """An Image of (H, W[, C]) uint8 pixels, each row followed by some padding bytes."""
+    """An Image of (H, W[, C]) uint8 or uint16 pixels, rows followed by some padding bytes."""
     height, width = pixels.shape[:2]
-    rows = np.pad(pixels.reshape(height, -1), ((0, 0), (0, padding)))
+    samples = np.ascontiguousarray(pixels).reshape(height, -1)
+    rows = np.pad(samples.view(np.uint8), ((0, 0), (0, padding)))
     return SimpleNamespace(
         header=header(stamp_ns), height=height, width=width, encoding=encoding, is_bigendian=0,
         step=rows.shape[1], data=rows.tobytes(),
+    )  # fmt: skip
+
+
+def compressed_image(pixels, suffix, image_format, stamp_ns=0):
+    """A CompressedImage of (H, W[, 3 or 4]) pixels in red, green, blue; suffix .jpg or .png."""
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(
+            np.ascontiguousarray(pixels),
+            cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA,
+        )
+    return SimpleNamespace(
+        header=header(stamp_ns), format=image_format,
+        data=cv2.imencode(suffix, pixels)[1].tobytes(),
     )  # fmt: skip
 
 

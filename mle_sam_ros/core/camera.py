@@ -5,12 +5,10 @@ from functools import cached_property
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.image_size import MAX_PIXELS
 from mle_sam_ros.core.lens import distort, fold_of, NUM_COEFFICIENTS, undistort
 import numba
 import numpy as np
-
-# What tables of a value per pixel may take: more than any vehicle's camera has.
-_MAX_PIXELS = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +36,9 @@ class CameraModel:
 
     def __post_init__(self) -> None:
         height, width = self.size_hw
-        if height < 1 or width < 1 or height * width > _MAX_PIXELS:
+        if height < 1 or width < 1 or height * width > MAX_PIXELS:
             raise InputError(
-                f'camera: expected a size of 1 to {_MAX_PIXELS} pixels, got {width} x {height}; '
+                f'camera: expected a size of 1 to {MAX_PIXELS} pixels, got {width} x {height}; '
                 'correct the calibration'
             )
         num_coefficients = NUM_COEFFICIENTS.get(self.distortion_model)
