@@ -71,6 +71,7 @@ class Pipeline:
         calibration: Calibration,
         alignment: Alignment,
         clock_ns: Callable[[], int],
+        camera_rectified: bool = False,
     ) -> None:
         """Set up.
 
@@ -81,6 +82,8 @@ class Pipeline:
                 change what it names.
             alignment: how the streams are paired in time.
             clock_ns: monotonic clock that stages are timed with.
+            camera_rectified: whether the camera's images are rectified, so that P and R of its
+                CameraInfo count, not K and D.
         """
         self.manifest = manifest
         self.assembler = Assembler(*alignment.streams(manifest))
@@ -90,6 +93,7 @@ class Pipeline:
         self._ready: SensorSet | None = None
         self._frame_id = ''
         self._given_cameras = frozenset(calibration.cameras)
+        self._camera_rectified = camera_rectified
         self._event_decoder = EventDecoder()
 
     @property
@@ -153,11 +157,9 @@ class Pipeline:
 
     def _predict(self, sensor_set: SensorSet) -> Prediction:
         start_ns = self._clock_ns()
-        data = {name: sample.payload for name, sample in sensor_set.samples.items()}
-        if 'camera' in data:
-            data['camera'] = decode_image(data['camera'], 'camera')
+        data, faults = self._decode(sensor_set)
         decoded_ns = self._clock_ns()
-        rasters, faults = self._project(data)
+        rasters = self._project(data, faults)
         projected_ns = self._clock_ns()
         inference = self._engine.infer(rasters, frozenset(rasters))
         inferred_ns = self._clock_ns()
@@ -194,9 +196,22 @@ class Pipeline:
         camera = self.projection.camera
         return camera.size_hw if camera is not None else self.manifest.input_hw
 
-    def _project(self, data: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        """Rasters by modality; and of those that could not be projected, why."""
-        rasters, faults = {}, {}
+    def _decode(self, sensor_set: SensorSet) -> tuple[dict[str, Any], dict[str, str]]:
+        """Data by modality; and of an image that proves to be damaged when unpacked, why."""
+        data = {name: sample.payload for name, sample in sensor_set.samples.items()}
+        if 'camera' not in data:
+            return data, {}
+        try:
+            data['camera'] = decode_image(data['camera'], 'camera')
+        except InputError as error:
+            del data['camera']
+            return data, {'camera': str(error)}
+        self.projection.set_image_size(data['camera'].shape[:2])
+        return data, {}
+
+    def _project(self, data: Mapping[str, Any], faults: dict[str, str]) -> dict[str, np.ndarray]:
+        """Rasters by modality; and, added to the faults, why others could not be projected."""
+        rasters = {}
         for modality in self.manifest.modality_names:
             if modality in data:
                 try:
@@ -206,7 +221,7 @@ class Pipeline:
         if not rasters:
             reasons = '; '.join(faults.values()) or 'no sensor of this bundle'
             raise InputError(f'sensors: expected at least one that can be used, got {reasons}')
-        return rasters, faults
+        return rasters
 
     def _receive_camera(self, message: Any) -> None:
         try:
@@ -229,7 +244,9 @@ class Pipeline:
         if name == 'camera':
             self._frame_id = self._frame_id or message.header.frame_id
         if name not in self._given_cameras:
-            self.projection.set_camera(name, CameraModel.from_camera_info(message, stream))
+            is_rectified = name == 'camera' and self._camera_rectified
+            model = CameraModel.from_camera_info(message, stream, is_rectified)
+            self.projection.set_camera(name, model)
 
     def _advance(self, now_ns: int) -> None:
         """Take every SensorSet that is due; of several, only the newest is worth running."""

@@ -33,6 +33,7 @@ class Projection:
         self._projectors: dict[str, EventProjector] = {}
         self._sweeps: dict[str, tuple[PointCloud, np.ndarray]] = {}
         self._scaled_camera: CameraModel | None = None
+        self._image_hw: tuple[int, int] | None = None
         self._calibration = calibration
 
     @property
@@ -52,6 +53,10 @@ class Projection:
             return
         cameras = self._calibration.cameras | {name: model}
         self._adopt(replace(self._calibration, cameras=cameras))
+
+    def set_image_size(self, image_hw: tuple[int, int]) -> None:
+        """Learn how large the camera's images are: the calibration must be of that size."""
+        self._image_hw = image_hw
 
     def set_extrinsic(self, modality: str, camera_from_modality: np.ndarray) -> None:
         """Learn where a sensor stands: (4, 4) float64, into the camera's optical frame."""
@@ -90,13 +95,15 @@ class Projection:
             the very same array, so nobody may write to it.
 
         Raises:
-            InputError: where the calibration does not suffice, or an aligned image has another
-                shape or dtype.
+            InputError: where the calibration does not suffice, or is of images of another size
+                than the camera's, or an aligned image has another shape or dtype.
         """
         lack = self.missing(modality)
         if lack:
             raise InputError(lack)
         encoding = self._encodings[modality]
+        if isinstance(encoding, EventEncoding | LidarEncoding) and self._image_hw is not None:
+            self._calibration.cameras['camera'].check_image_size(self._image_hw, modality)
         if isinstance(encoding, EventEncoding):
             return self._event_projector(modality, encoding).raster(data)
         if isinstance(encoding, LidarEncoding):

@@ -108,20 +108,8 @@ def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
 
 
 def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
-    """A camera model as `sensor_msgs/CameraInfo`; the mask lies on the raw image."""
-    height, width = camera.size_hw
-    projection = np.zeros((3, 4))
-    projection[:, :3] = camera.matrix
-    return CameraInfo(
-        header=header,
-        height=height,
-        width=width,
-        distortion_model='plumb_bob',
-        d=camera.distortion.tolist(),
-        k=camera.matrix.ravel(),
-        r=np.eye(3).ravel(),
-        p=projection.ravel(),
-    )
+    """A camera model as `sensor_msgs/CameraInfo`; the mask lies on the image as it came."""
+    return CameraInfo(header=header, **camera.camera_info_fields())
 
 
 def trust_message(

@@ -138,6 +138,29 @@ def test_missing_calibration_costs_the_lidar_not_the_mask(engine):
     assert prediction.present == {'camera', 'lidar'}
 
 
+def test_a_camera_image_damaged_inside_leaves_the_other_sensors(pipeline, engine):
+    message = messages.compressed_image(np.zeros((320, 640, 3), np.uint8), '.png', 'png', START)
+    message.data = message.data[:60] + bytes(40) + message.data[100:]
+    pipeline.receive('lidar', sweep(START - 90 * MS), START - 5 * MS)
+    pipeline.receive('camera', message, START + 3 * MS)
+    prediction = pipeline.run(pipeline.poll(START + 90 * MS))
+    assert prediction.present == {'lidar'}
+    assert 'camera: expected a JPEG or PNG that can be unpacked' in prediction.faults['camera']
+    assert prediction.label_map.shape == (320, 640)
+
+
+def test_images_of_another_size_than_calibrated_go_without_projection(pipeline, engine):
+    small = messages.image(np.zeros((240, 320, 3), np.uint8), stamp_ns=START)
+    pipeline.receive('lidar', sweep(START - 90 * MS), START - 5 * MS)
+    pipeline.receive('camera', small, START + 3 * MS)
+    prediction = pipeline.run(pipeline.poll(START + 90 * MS))
+    assert prediction.present == {'camera'}
+    assert (
+        'images of 640 x 320 as the calibration says, got 320 x 240'
+        in (prediction.faults['lidar'])
+    )
+
+
 def test_a_given_calibration_wins_over_camera_info(pipeline):
     before = pipeline.projection.camera
     pipeline.receive('camera_info', messages.camera_info(focal_px=999.0), START)
