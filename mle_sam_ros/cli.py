@@ -79,6 +79,8 @@ def _replay(options: argparse.Namespace) -> None:
         with_video=options.video,
         topics=dict(_pair(text, '--topic', '=') for text in options.topic),
         calibration=read_calibration(options.calibration) if options.calibration else None,
+        labels=options.labels,
+        classes=options.classes,
         backend=options.backend,
         threads=options.threads,
         reuse_features=options.reuse_features,
@@ -232,6 +234,13 @@ def _parser() -> argparse.ArgumentParser:
         help='count messages that cannot be used and go on, as the node does',
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
+    replay.add_argument(
+        '--labels', type=Path, metavar='FOLDER', help='label maps as PNG files named by stamp'
+    )
+    replay.add_argument(
+        '--classes', metavar='NAME', help='of the label maps: cityscapes, muses, deliver, or a '
+        'YAML file; else those of the model',
+    )  # fmt: skip
     _add_engine_options(replay)
     replay.add_argument(
         '--reuse-features', action='store_true',

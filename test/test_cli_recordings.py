@@ -3,9 +3,11 @@
 import json
 
 from bundles import write_tiny_bundle
+import cv2
 from mle_sam_ros.cli import main
+import numpy as np
 import pytest
-from tiny_drive import write_drive
+from tiny_drive import PERIOD, SIZE_HW, START, write_drive
 
 
 @pytest.fixture
@@ -35,3 +37,20 @@ def test_info_of_nothing_that_can_be_read(capsys, tmp_path, drive):
     assert output.err.startswith('mle-sam: ')
     assert 'cut short' in output.err
     assert run('info', tmp_path / 'none.mcap') == 2
+
+
+def test_replay_against_files_of_another_data_set(capsys, tmp_path, drive):
+    bundle = write_tiny_bundle(tmp_path / 'tiny').directory
+    names = json.loads((bundle / 'manifest.json').read_text())['classes']
+    (tmp_path / 'labels').mkdir()
+    stamps_ns = [START + (index + 2) * PERIOD for index in range(4)]
+    for stamp_ns in stamps_ns[:3]:
+        cv2.imwrite(str(tmp_path / 'labels' / f'{stamp_ns}.png'), np.full(SIZE_HW, 40, np.uint8))
+    (tmp_path / 'classes.yaml').write_text(f'40: {names[0]["name"]}\n')
+    command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out']
+    command += ['--labels', tmp_path / 'labels', '--classes']
+    assert run(*command, tmp_path / 'classes.yaml') == 0
+    metrics = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+    assert (metrics['frames_scored'], metrics['frames_without_mask']) == (3, 0)
+    assert run(*command, tmp_path / 'none.yaml') == 2
+    assert 'none.yaml: expected one of cityscapes' in capsys.readouterr().err

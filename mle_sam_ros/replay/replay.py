@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.bags.calibration import calibration_of
-from mle_sam_ros.bags.describe import find_topics
+from mle_sam_ros.bags.class_mapping import class_mapping
+from mle_sam_ros.bags.describe import find_topics, Topics
 from mle_sam_ros.bags.drive import Drive
-from mle_sam_ros.bags.reader import open_bag
+from mle_sam_ros.bags.label_files import LabelFiles
+from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.calibration import Calibration
@@ -51,6 +53,9 @@ class Settings:
         with_video: write `overlay.mp4`, too.
         topics: stream to topic, where the recording's names do not tell.
         calibration: of the rig; None takes CameraInfo and /tf_static from the recording.
+        labels: folder of label maps named by stamp; None takes the recording's label topic.
+        classes: of the label maps, as `bags.class_mapping` names them; None where they are the
+            model's own.
         backend: of `runtime.engine`.
         threads: of `runtime.engine`.
         reuse_features: of `runtime.engine`.
@@ -65,6 +70,8 @@ class Settings:
     with_video: bool = False
     topics: Mapping[str, str] | None = None
     calibration: Calibration | None = None
+    labels: Path | None = None
+    classes: str | None = None
     backend: str = 'auto'
     threads: int | None = None
     reuse_features: bool = False
@@ -209,7 +216,16 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
             settings.drop,
             settings.keep_going,
         )
-        yield _Session(settings, bundle, engine, drive, Truth(truth_reader, topics.labels))
+        yield _Session(
+            settings, bundle, engine, drive, _truth(settings, bundle, truth_reader, topics)
+        )
+
+
+def _truth(settings: Settings, bundle: Bundle, reader: BagReader, topics: Topics) -> Truth:
+    files = LabelFiles(settings.labels) if settings.labels else None
+    classes = settings.classes
+    mapping = class_mapping(classes, bundle.manifest.class_names) if classes else None
+    return Truth(reader, topics.labels, files, mapping)
 
 
 def _recorded_frame(recorded: RecordedMask, frame: Frame) -> Frame:
