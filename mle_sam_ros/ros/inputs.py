@@ -7,7 +7,15 @@ import time
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import (
+    EventEncoding,
+    LidarEncoding,
+    Manifest,
+    ModalitySpec,
+    RgbEncoding,
+)
 from mle_sam_ros.ros.message_types import message_class
+from mle_sam_ros.ros.parameters import NodeParameters
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -16,7 +24,16 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 _PACKET = 'event_camera_msgs/msg/EventPacket'
 _CLOUD = 'sensor_msgs/msg/PointCloud2'
 _INFO = 'sensor_msgs/msg/CameraInfo'
+_IMAGE = 'sensor_msgs/msg/Image'
 _TRANSFORMS = 'tf2_msgs/msg/TFMessage'
+_CAMERAS = {
+    'raw': ('camera/image', _IMAGE),
+    'compressed': ('camera/image/compressed', 'sensor_msgs/msg/CompressedImage'),
+}
+_MOTIONS = {
+    'odometry': ('odometry', 'nav_msgs/msg/Odometry'),
+    'twist': ('twist', 'geometry_msgs/msg/TwistStamped'),
+}
 
 
 @dataclass(frozen=True)
@@ -38,38 +55,46 @@ class InputSpec:
     is_steady: bool = True
 
 
-def input_specs(modalities: tuple[str, ...], event_message: str) -> list[InputSpec]:
-    """What a model with these modalities subscribes to.
-
-    Args:
-        modalities: of the manifest.
-        event_message: auto, packet or point_cloud2.
+def input_specs(manifest: Manifest, parameters: NodeParameters) -> list[InputSpec]:
+    """What the node subscribes to for a model.
 
     Raises:
-        InputError: where the package of the event messages is asked for, but not installed.
+        InputError: where the package of a message that is asked for is not installed.
     """
     specs = [InputSpec('camera_info', 'camera/camera_info', _INFO, 5, is_steady=False)]
-    if 'camera' in modalities:
-        specs.append(InputSpec('camera', 'camera/image', 'sensor_msgs/msg/Image', 5))
-    if 'lidar' in modalities:
-        specs.append(InputSpec('lidar', 'lidar/points', _CLOUD, 5))
-    if 'event' in modalities:
-        specs += [
-            InputSpec('event', 'events', _event_type(event_message), 256),
-            InputSpec('event_camera_info', 'events/camera_info', _INFO, 5, is_steady=False),
-        ]
-    if _is_installed(_TRANSFORMS):
+    for modality in manifest.modalities:
+        specs += _specs_of(modality, parameters)
+    if parameters.motion in _MOTIONS:
+        specs.append(InputSpec(parameters.motion, *_MOTIONS[parameters.motion], 50))
+    needs_moving = parameters.motion == 'tf' or parameters.moving_extrinsics
+    if needs_moving:
+        specs.append(InputSpec('tf', '/tf', _TRANSFORMS, 100))
+    if needs_moving or _is_installed(_TRANSFORMS):
         specs.append(InputSpec('tf_static', '/tf_static', _TRANSFORMS, 100, is_steady=False))
+    for spec in specs:
+        message_class(spec.type)
     return specs
 
 
+def _specs_of(modality: ModalitySpec, parameters: NodeParameters) -> list[InputSpec]:
+    if isinstance(modality.encoding, RgbEncoding):
+        return [InputSpec('camera', *_CAMERAS[parameters.camera_message], 5)]
+    if isinstance(modality.encoding, LidarEncoding):
+        numbers = range(2, parameters.num_lidars + 1)
+        streams = ['lidar', *(f'lidar_{number}' for number in numbers)]
+        return [InputSpec(stream, f'{stream}/points', _CLOUD, 5) for stream in streams]
+    if isinstance(modality.encoding, EventEncoding):
+        return [
+            # Drivers send up to a thousand packets per second.
+            InputSpec('event', 'events', _event_type(parameters.event_message), 1024),
+            InputSpec('event_camera_info', 'events/camera_info', _INFO, 5, is_steady=False),
+        ]
+    return [InputSpec(modality.name, f'{modality.name}/image', _IMAGE, 5)]
+
+
 def _event_type(event_message: str) -> str:
-    if event_message == 'packet':
-        message_class(_PACKET)
-        return _PACKET
-    if event_message == 'auto' and _is_installed(_PACKET):
-        return _PACKET
-    return _CLOUD
+    is_packet = event_message == 'packet' or (event_message == 'auto' and _is_installed(_PACKET))
+    return _PACKET if is_packet else _CLOUD
 
 
 def _is_installed(name: str) -> bool:
@@ -159,11 +184,12 @@ class Input:
 
 
 def _qos(spec: InputSpec) -> QoSProfile:
-    """Best effort, which matches every publisher; latched topics as tf2 publishes them."""
-    if spec.stream == 'tf_static':
-        return QoSProfile(
-            depth=spec.depth,
-            reliability=ReliabilityPolicy.RELIABLE,
-            durability=DurabilityPolicy.TRANSIENT_LOCAL,
-        )
-    return QoSProfile(depth=spec.depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+    """Best effort, which matches every publisher; transforms as tf2 subscribes to them."""
+    if spec.type != _TRANSFORMS:
+        return QoSProfile(depth=spec.depth, reliability=ReliabilityPolicy.BEST_EFFORT)
+    is_latched = spec.stream == 'tf_static'
+    return QoSProfile(
+        depth=spec.depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if is_latched else DurabilityPolicy.VOLATILE,
+    )

@@ -154,6 +154,8 @@ class PerceptionNode(LifecycleNode):
         with ExitStack() as undo:
             undo.callback(self._release)
             self._bundle = Bundle.open(self.parameters.bundle)
+            # What could not be subscribed to is better told now than when activating.
+            input_specs(self._bundle.manifest, self.parameters)
             path = self.parameters.calibration_file
             self._calibration = read_calibration(path) if path else Calibration()
             self._engine = self._open_engine()
@@ -194,7 +196,7 @@ class PerceptionNode(LifecycleNode):
 
     def _activate(self) -> None:
         manifest = self._bundle.manifest
-        specs = input_specs(manifest.modality_names, self.parameters.event_message)
+        specs = input_specs(manifest, self.parameters)
         self._stopwatch, self._frames, self._faults = Stopwatch(), FrameReporter(), {}
         with ExitStack() as running:
             running.callback(self._forget)

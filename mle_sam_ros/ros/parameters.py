@@ -36,7 +36,9 @@ _MOMENTS = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     'backend': ('auto', *BACKENDS, *COMPILED_BACKENDS),
     'unbuilt_engine': ('refuse', 'build'),
+    'camera_message': ('raw', 'compressed'),
     'event_message': ('auto', 'packet', 'point_cloud2'),
+    'motion': ('none', 'odometry', 'twist', 'tf'),
     'executor': EXECUTORS,
 }
 # Not settings of the vehicle: names are fixed, the window belongs to the model.
@@ -44,6 +46,7 @@ _HIDDEN = {'name', 'window_ns'}
 # By the last part of the name; times are below a minute.
 _RANGES: dict[str, tuple[float, float]] = {
     'threads': (0, 256),
+    'num_lidars': (1, 8),
     'overlay_opacity': (0.0, 1.0),
     'offset_ns': (-10 * _SECOND, 10 * _SECOND),
     'buffer_bytes': (1, 1 << 36),
@@ -66,8 +69,16 @@ class NodeParameters:
         reuse_features: encode a LiDAR sweep once for all the camera frames that it serves; the
             masks are the same.
         autostart: configure and activate at once; otherwise a lifecycle manager does.
+        camera_message: type of the camera's messages: raw (Image on camera/image), or compressed
+            (CompressedImage on camera/image/compressed).
+        num_lidars: LiDARs that are merged into one: on lidar/points, lidar_2/points and so on.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
             for packet where event_camera_msgs is installed.
+        motion: where the vehicle's motion comes from, which moves LiDAR points to the instant of
+            the image: none, odometry (nav_msgs/Odometry on odometry), twist
+            (geometry_msgs/TwistStamped on twist), or tf (/tf, through fixed_frame).
+        fixed_frame: frame of /tf in which the world stands still, such as odom; for motion tf.
+        moving_extrinsics: take /tf as well as /tf_static, for sensors that move on the vehicle.
         executor: what spins the node's own process: events, or classic where that makes trouble.
         overlay_opacity: of the colours over the camera image, 0 to 1.
         alignment: how the streams are paired in time.
@@ -80,7 +91,12 @@ class NodeParameters:
     threads: int = 0
     reuse_features: bool = False
     autostart: bool = True
+    camera_message: str = 'raw'
+    num_lidars: int = 1
     event_message: str = 'auto'
+    motion: str = 'none'
+    fixed_frame: str = ''
+    moving_extrinsics: bool = False
     executor: str = 'events'
     overlay_opacity: float = 0.5
     alignment: Alignment = field(default_factory=Alignment)
@@ -98,6 +114,11 @@ class NodeParameters:
             )
         for setting in settings():
             setting.check(_leaves(self, '')[setting.name])
+        if self.motion == 'tf' and not self.fixed_frame:
+            raise InputError(
+                'parameter fixed_frame: expected the frame in which the world stands still, got '
+                'nothing; motion tf needs it, such as odom'
+            )
 
     def changed(self, changes: Mapping[str, Any], is_configured: bool) -> 'NodeParameters':
         """These parameters with others set.

@@ -1,6 +1,5 @@
 """The parts of the node that need no traffic."""
 
-import dataclasses
 import socket
 from types import SimpleNamespace
 
@@ -9,7 +8,6 @@ import pytest
 pytest.importorskip('rclpy')
 
 from bundles import manifest_mapping
-from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import parse_manifest
@@ -20,11 +18,9 @@ from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.message_types import message_class
 from mle_sam_ros.ros.outputs import image_message
-from mle_sam_ros.ros.parameters import NodeParameters, parameter_names
 import numpy as np
 from ros_bench import CALIBRATION, CAMERA_FROM_LIDAR
 from std_msgs.msg import Header
-import yaml
 
 
 @pytest.fixture
@@ -75,63 +71,6 @@ def test_extrinsics_leave_alone_what_the_file_places(projection):
     extrinsics.hear_frame('lidar', 'laser')
     extrinsics.hear_transforms(transforms(('base', 'laser', 1.5, STILL)))
     assert projection.missing('lidar') is not None
-
-
-def test_every_parameter_has_a_description_of_its_own_field():
-    from mle_sam_ros.ros.parameters import _descriptions
-
-    names = parameter_names()
-    assert 'alignment.camera.wait_ns' in names
-    assert 'alignment.event.window_ns' not in names  # the model's, not the vehicle's
-    assert not any(name.endswith('.name') for name in names)
-    for record in (NodeParameters(), Alignment().camera, Alignment().event, Alignment().lidar):
-        fields = {field.name for field in dataclasses.fields(record)}
-        assert set(_descriptions(type(record))) == fields
-
-
-def test_parameter_file_holds_the_defaults():
-    names, values = parameter_names(), {}
-    content = yaml.safe_load(environment.share_path('config/perception.yaml').read_text())
-
-    def flatten(mapping, prefix=''):
-        for key, value in mapping.items():
-            if isinstance(value, dict):
-                flatten(value, f'{prefix}{key}.')
-            else:
-                values[prefix + key] = value
-
-    flatten(content['/**']['ros__parameters'])
-    assert set(values) <= set(names)
-    defaults = leaves(NodeParameters())
-    assert values == {name: defaults[name] for name in values}
-
-
-def leaves(record, prefix=''):
-    found = {}
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if dataclasses.is_dataclass(value):
-            found.update(leaves(value, f'{prefix}{field.name}.'))
-        else:
-            found[prefix + field.name] = value
-    return found
-
-
-@pytest.mark.parametrize(
-    ('changes', 'message'),
-    [
-        ({}, 'parameter bundle: expected the directory'),
-        (
-            {'bundle': 'x', 'backend': 'cuda'},
-            "backend: expected auto, .*tensorrt, got 'cuda'",
-        ),
-        ({'bundle': 'x', 'unbuilt_engine': 'buy'}, "expected refuse, build, got 'buy'"),
-        ({'bundle': 'x', 'event_message': 'raw'}, "event_message: expected .* got 'raw'"),
-    ],
-)
-def test_parameters_refuse(changes, message):
-    with pytest.raises(InputError, match=message):
-        NodeParameters(**changes).check()
 
 
 def test_a_build_is_reported_once_per_second(monkeypatch):
