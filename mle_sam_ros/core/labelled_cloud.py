@@ -148,8 +148,8 @@ def _is_hidden(z, row, column, depth):
         _is_any_nearer(limit, row - reach, row, column - 1, column + 2, depth)
         and _is_any_nearer(limit, row + 1, row + 1 + reach, column - 1, column + 2, depth)
     ) or (
-        _is_any_nearer(limit, row - 1, row + 2, column - reach, column, depth)
-        and _is_any_nearer(limit, row - 1, row + 2, column + 1, column + 1 + reach, depth)
+        _is_any_nearer(limit, row, row + 1, column - reach, column, depth)
+        and _is_any_nearer(limit, row, row + 1, column + 1, column + 1 + reach, depth)
     )
 
 

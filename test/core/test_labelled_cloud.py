@@ -39,11 +39,11 @@ def reference(points_camera, camera, label_map, confidence, grid_hw):
     cells = np.full(len(points_camera), -1, np.int32)
     for index, (v, u, row, column) in seen.items():
         is_nearer = nearest < (float(points_camera[index, 2]) - 0.5) / 1.1
-        beside_r, beside_c = slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2)
-        above = is_nearer[max(row - 3, 0) : row, beside_c].any()
-        below = is_nearer[row + 1 : row + 4, beside_c].any()
-        left = is_nearer[beside_r, max(column - 3, 0) : column].any()
-        right = is_nearer[beside_r, column + 1 : column + 4].any()
+        columns_near = slice(max(column - 1, 0), column + 2)
+        above = is_nearer[max(row - 3, 0) : row, columns_near].any()
+        below = is_nearer[row + 1 : row + 4, columns_near].any()
+        left = is_nearer[row, max(column - 3, 0) : column].any()
+        right = is_nearer[row, column + 1 : column + 4].any()
         if not (is_nearer[row, column] or (above and below) or (left and right)):
             cells[index] = row * columns + column
             if label_map[v, u] != 255:
