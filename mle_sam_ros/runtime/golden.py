@@ -2,15 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-import io
 from itertools import combinations
+import math
 from pathlib import Path
+from typing import IO, NoReturn
 import zipfile
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.runtime.contract import FEATURE_NAMES
 import numpy as np
+from numpy.lib import format as npy
+
+_MAX_CHANNELS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,30 +59,75 @@ def subsets(modalities: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def read_golden(path: Path, manifest: Manifest) -> Golden:
     """Read a bundle's `golden.npz`.
 
+    Only the arrays that belong to it are read, each only once it is known to have its size: the
+    file may come from anywhere.
+
     Raises:
         InputError: for a file that is no npz archive, or lacks an array of the right shape and
             dtype.
     """
-    height, width = manifest.input_hw
-    names = manifest.modality_names
-    router_shape = (manifest.router.levels, len(names))
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(path) as archive:
+            return _read_golden(_Arrays(archive, path), manifest)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a broken file makes the readers raise
         raise InputError(
             f'{path}: expected an npz archive, got {str(error)!r}; copy the bundle again'
         ) from None
 
-    def take(key: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> np.ndarray:
-        array = arrays.get(key)
-        if array is None or array.shape != shape or array.dtype.name not in dtypes:
-            got = 'none' if array is None else f'{array.shape} {array.dtype}'
-            raise InputError(
-                f'{path}: expected {key} {shape} {" or ".join(dtypes)}, got {got}; '
-                'export the bundle again'
-            )
-        return array
+
+class _Arrays:
+    """Arrays of an npz archive, none of them larger than asked for."""
+
+    def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
+        self._archive = archive
+        self._path = path
+        self._names = set(archive.namelist())
+
+    def take(self, key: str, shape: tuple[int, ...], dtypes: tuple[str, ...]) -> np.ndarray:
+        """The array of that name, shape and one of these dtypes."""
+        if f'{key}.npy' not in self._names:
+            self._refuse(key, shape, dtypes, 'none')
+        with self._archive.open(f'{key}.npy') as stream:
+            got_shape, is_fortran, dtype = _read_header(stream)
+            if got_shape != shape or dtype.name not in dtypes or is_fortran:
+                self._refuse(key, shape, dtypes, f'{got_shape} {dtype}')
+            num_bytes = dtype.itemsize * math.prod(shape)
+            content = stream.read(num_bytes)
+        if len(content) != num_bytes:
+            self._refuse(key, shape, dtypes, f'{len(content)} of {num_bytes} bytes')
+        return np.frombuffer(bytearray(content), dtype).reshape(shape)
+
+    def shape(self, key: str) -> tuple[int, ...] | None:
+        """The shape that the array of that name claims; None where there is none."""
+        if f'{key}.npy' not in self._names:
+            return None
+        with self._archive.open(f'{key}.npy') as stream:
+            return _read_header(stream)[0]
+
+    def _refuse(
+        self, key: str, shape: tuple[int, ...], dtypes: tuple[str, ...], got: str
+    ) -> NoReturn:
+        raise InputError(
+            f'{self._path}: expected {key} {shape} {" or ".join(dtypes)}, got {got}; '
+            'export the bundle again'
+        )
+
+
+def _read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    version = npy.read_magic(stream)
+    if version not in read:
+        raise ValueError(f'npy format {version}')
+    return read[version](stream)
+
+
+def _read_golden(arrays: _Arrays, manifest: Manifest) -> Golden:
+    height, width = manifest.input_hw
+    names = manifest.modality_names
+    router_shape = (manifest.router.levels, len(names))
+    take = arrays.take
 
     rasters = {
         name: take(f'raster_{name}', (height, width, 3), ('uint8', 'float32')) for name in names
@@ -94,9 +143,24 @@ def read_golden(path: Path, manifest: Manifest) -> Golden:
                 take(f'router_weights/{key}', router_shape, ('float32',)),
             )
         )
-    features = {
-        name: [arrays[f'{level}/{name}'] for level in FEATURE_NAMES]
-        for name in names
-        if all(f'{level}/{name}' in arrays for level in FEATURE_NAMES)
-    }
+    features = {}
+    for name in names:
+        shapes = [arrays.shape(f'{level}/{name}') for level in FEATURE_NAMES]
+        if all(shape is not None and _is_feature(shape, height, width) for shape in shapes):
+            features[name] = [
+                take(f'{level}/{name}', shape, ('float32',))
+                for level, shape in zip(FEATURE_NAMES, shapes, strict=True)
+                if shape is not None
+            ]
     return Golden(rasters, tuple(answers), features)
+
+
+def _is_feature(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether (1, C, h, w) can be an encoder's features of an (height, width) raster."""
+    return (
+        len(shape) == 4
+        and shape[0] == 1
+        and 0 < shape[1] <= _MAX_CHANNELS
+        and 0 < shape[2] <= height
+        and 0 < shape[3] <= width
+    )
