@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
-from mle_sam.datasets.muses_raw import FRAME_HW, RawSensors, read_cloud, read_events
+from mle_sam.datasets.muses_raw import RawSensors, read_cloud, read_events
 from mle_sam.recipe import read_recipe
+from mle_sam_ros.bags.muses_calibration import FRAME_HW
 from mle_sam_ros.core.errors import InputError
 from muses_tree import (
     CAMERA_K,

@@ -5,7 +5,9 @@ from typing import Any
 
 import h5py
 import hdf5plugin  # noqa: F401  the codec of the event files; importing it makes HDF5 find it
-from mle_sam_ros.core.calibration import Calibration, parse_calibration
+from mle_sam_ros.bags.data_sets.muses_index import read_json
+from mle_sam_ros.bags.muses_calibration import EVENT_HW, parse_muses_calibration
+from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.events import EMPTY, Events
@@ -14,10 +16,7 @@ from mle_sam_ros.core.projection import Projection
 import numpy as np
 
 from mle_sam.config import NetworkConfig
-from mle_sam.datasets.muses_index import read_json
 
-FRAME_HW = (1080, 1920)
-EVENT_HW = (720, 1280)
 _COLUMNS = 6  # x, y, z in metres, intensity, ring, time in seconds: float64
 _ROW_BYTES = 8 * _COLUMNS
 
@@ -40,7 +39,7 @@ class RawSensors:
         event = encodings.get('event')
         self._window_ns = event.window_ns if isinstance(event, EventEncoding) else 0
         sensors = [name for name in ('event', 'lidar') if name in encodings]
-        calibration = read_calibration(root / 'calib.json', sensors) if sensors else Calibration()
+        calibration = _read_calibration(root / 'calib.json', sensors) if sensors else Calibration()
         self._projection = Projection(network, calibration)
 
     def file(self, path: Path) -> Path:
@@ -57,27 +56,8 @@ class RawSensors:
         return self._projection.raster(name, data)
 
 
-def read_calibration(path: Path, sensors: list[str]) -> Calibration:
-    """What `calib.json` says of the camera and of these sensors.
-
-    Frames and events are free of distortion as they are published.
-
-    Raises:
-        InputError: for a file that is missing, or lacks a matrix.
-    """
-    content = read_json(path)
-    try:
-        intrinsics, extrinsics = content['intrinsics'], content['extrinsics']
-        cameras = {'camera': _camera(intrinsics['rgb']['K'], FRAME_HW)}
-        if 'event' in sensors:
-            cameras['event'] = _camera(intrinsics['event']['K'], EVENT_HW)
-        camera_from = {name: extrinsics[f'{name}2rgb'] for name in sensors}
-    except (KeyError, TypeError) as error:
-        raise InputError(
-            f'{path}: expected intrinsics.rgb.K, intrinsics.event.K, extrinsics.lidar2rgb and '
-            f'extrinsics.event2rgb, got none for {error}; download it again'
-        ) from None
-    return parse_calibration({'cameras': cameras, 'camera_from': camera_from}, str(path))
+def _read_calibration(path: Path, sensors: list[str]) -> Calibration:
+    return parse_muses_calibration(read_json(path), str(path), sensors)
 
 
 def read_cloud(path: Path) -> PointCloud:
@@ -158,8 +138,3 @@ def _events(x: Any, y: Any, t_us: Any, p: Any, window_ns: int) -> Events:
         t_ns[order],
         (p[order] > 0).astype(np.uint8),
     )
-
-
-def _camera(matrix: list[list[float]], size_hw: tuple[int, int]) -> dict[str, object]:
-    values = [value for row in matrix for value in row]
-    return {'size_hw': list(size_hw), 'matrix': values, 'distortion': [0.0] * 5}
