@@ -6,12 +6,13 @@ from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import build_engine, BuildOptions, COMPILED_BACKENDS, Progress
+from mle_sam_ros.runtime.built_engines import describe_latency
 from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
 from mle_sam_ros.runtime.check import describe_proof
 from mle_sam_ros.runtime.engine import load_engine
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.golden import read_golden
-from mle_sam_ros.runtime.latency import Latency, measure_latency
+from mle_sam_ros.runtime.latency import measure_latency
 from tqdm import tqdm
 
 
@@ -47,7 +48,7 @@ def _build(bundle: Bundle, backend: str, options: BuildOptions) -> Iterator[str]
     )
     yield f'for: {versions}'
     yield from describe_proof(record.proof)
-    yield _describe_latency(record.latency)
+    yield f'latency: {describe_latency(record)} with all modalities'
     yield f'kept: {engine.directory}, {engine.num_bytes / 1e6:.1f} MB'
 
 
@@ -62,15 +63,9 @@ def _prove(bundle: Bundle, backend: str, options: BuildOptions) -> Iterator[str]
     yield f'engine: {bundle.manifest.model} fp32 on {engine.description}; nothing needs building'
     yield from describe_proof(prove(engine, bundle))
     rasters = read_golden(bundle.path(GOLDEN_NAME), bundle.manifest).rasters
-    yield _describe_latency(
-        measure_latency(engine, rasters, frozenset(bundle.manifest.modality_names))
-    )
-
-
-def _describe_latency(latency: Latency) -> str:
-    return (
-        f'latency: p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms with all modalities, '
-        f'{latency.num_calls} calls'
+    latency = measure_latency(engine, rasters, frozenset(rasters))
+    yield (
+        f'latency: p50 {latency.p50_ms:.2f} ms, p99 {latency.p99_ms:.2f} ms with all modalities'
     )
 
 

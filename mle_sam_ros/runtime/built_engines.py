@@ -6,7 +6,7 @@ from pathlib import Path
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import builder_of, BuildOptions
 from mle_sam_ros.runtime.bundle import Bundle
-from mle_sam_ros.runtime.engine_cache import CachedEngine, EngineCache
+from mle_sam_ros.runtime.engine_cache import BuildRecord, CachedEngine, EngineCache
 from mle_sam_ros.runtime.proof import DescribedEngine
 
 
@@ -68,10 +68,19 @@ def list_engines() -> Iterator[str]:
             state = str(error)
         yield (
             f'{directory.name[:12]}  {record.model} {record.key.options["precision"]} '
-            f'{record.key.backend}, p50 {record.latency.p50_ms:.2f} ms, p99 '
-            f'{record.latency.p99_ms:.2f} ms, {engine.num_bytes / 1e6:.1f} MB, built '
-            f'{record.built_at}: {state}'
+            f'{record.key.backend}, {describe_latency(record)}, {engine.num_bytes / 1e6:.1f} MB, '
+            f'built {record.built_at}: {state}'
         )
+
+
+def describe_latency(record: BuildRecord) -> str:
+    """How fast an engine is, and how fast with its encoders in the form that was not kept."""
+    text = f'p50 {record.latency.p50_ms:.2f} ms, p99 {record.latency.p99_ms:.2f} ms'
+    forms = sorted(record.encoders.items(), key=lambda item: item[1].p50_ms)
+    if len(forms) > 1:
+        (kept, _), (other, slower) = forms
+        text += f' (encoders {kept}; {other} {slower.p50_ms:.2f} ms)'
+    return text
 
 
 def prune_engines(everything: bool = False) -> Iterator[str]:

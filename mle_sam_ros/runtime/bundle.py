@@ -1,6 +1,6 @@
 """The bundle: a directory that holds one exported model, with its manifest."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import hashlib
 import json
@@ -11,12 +11,16 @@ from typing import Any, get_args, Literal
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest, parse_manifest
+from mle_sam_ros.runtime.external_data import external_files
 
 MANIFEST_NAME = 'manifest.json'
 FUSE_DECODE_NAME = 'fuse_decode.onnx'
 GOLDEN_NAME = 'golden.npz'
+_MAX_MANIFEST_BYTES = 16 << 20
 # Name of the graph behind the encoders.
 FUSE_DECODE = 'fuse_decode'
+# Name of the graph that a bundle may have beside one per modality: all encoders as one batch.
+ALL_ENCODERS = 'encoders_stacked'
 
 # Arithmetic of a graph. It stands in the graph itself, as casts; compilers only follow it.
 Precision = Literal['fp32', 'fp16']
@@ -86,6 +90,19 @@ class Bundle:
         """sha256 of the manifest file, which itself holds the sha256 of every other file."""
         return sha256_of(self.directory / MANIFEST_NAME)
 
+    def graphs(self, name_of: Callable[[str], str]) -> dict[str, str]:
+        """The graphs that make an engine, and their files, whether or not there are them all.
+
+        Only the graph of all encoders is left out where there is none.
+
+        Args:
+            name_of: file name of a graph.
+        """
+        encoders = [encoder_graph(modality) for modality in self.manifest.modality_names]
+        if name_of(ALL_ENCODERS) in self.manifest.files:
+            encoders.append(ALL_ENCODERS)
+        return {graph: name_of(graph) for graph in (*encoders, FUSE_DECODE)}
+
     def path(self, name: str) -> Path:
         """Where a file of the manifest lies.
 
@@ -101,10 +118,10 @@ class Bundle:
         return path
 
     def verify_hashes(self) -> None:
-        """Compare every file with the manifest.
+        """Compare every file with the manifest, and see that graphs read nothing beside them.
 
         Raises:
-            InputError: for the first file whose content differs.
+            InputError: for the first file whose content differs, or graph that reads another.
         """
         for name, expected in self.manifest.files.items():
             got = sha256_of(self.path(name))
@@ -113,6 +130,17 @@ class Bundle:
                     f'{self.directory / name}: expected sha256 {expected[:12]}…, got {got[:12]}…; '
                     'the file was changed or damaged, copy the bundle again'
                 )
+            if name.endswith('.onnx'):
+                self._check_external_data(name)
+
+    def _check_external_data(self, name: str) -> None:
+        """Refuse a graph whose loader would open files that the manifest does not vouch for."""
+        foreign = external_files(self.path(name)) - self.manifest.files.keys()
+        if foreign:
+            raise InputError(
+                f'{self.directory / name}: expected its data in files of the manifest, got '
+                f'{", ".join(map(repr, sorted(foreign)))[:200]}; do not use this bundle'
+            )
 
 
 def write_bundle(
@@ -176,12 +204,19 @@ def _has_manifest(directory: Path) -> bool:
 
 def _read_json(path: Path) -> object:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        # Of anything but a file, such as a device behind a link, the end may never come.
+        num_bytes = path.stat().st_size if path.is_file() else 0
+        if num_bytes > _MAX_MANIFEST_BYTES:
+            raise InputError(
+                f'{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, got '
+                f'{num_bytes >> 20}; copy the bundle again'
+            )
+        return json.loads(path.read_text(encoding='utf-8') if path.is_file() else '')
     except FileNotFoundError:
         raise InputError(
             f'{path}: expected the manifest of a bundle, got no file; give a bundle directory'
         ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(
             f'{path}: expected valid JSON, got {str(error)!r}; copy the bundle again'
         ) from None

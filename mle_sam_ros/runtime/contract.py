@@ -6,7 +6,7 @@ import os
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.runtime.bundle import encoder_graph, FUSE_DECODE, Precision
+from mle_sam_ros.runtime.bundle import ALL_ENCODERS, encoder_graph, FUSE_DECODE, Precision
 import numpy as np
 
 NUM_LEVELS = 3
@@ -31,14 +31,16 @@ def check_graphs(
     load: Callable[[str], tuple[Signature, Signature, str]],
     manifest: Manifest,
     precision: Precision,
+    is_stacked: bool = False,
 ) -> tuple[dict[str, RasterSpec], list[tuple[int, ...]]]:
     """Load every graph of a bundle, the one behind the encoders last, and check each.
 
     Args:
-        load: by the graph's name (`encoder_<modality>`, `fuse_decode`) the signatures of its
-            inputs and of its outputs, and its path for error messages.
+        load: by the graph's name (`encoder_<modality>`, `encoders_stacked`, `fuse_decode`) the
+            signatures of its inputs and of its outputs, and its path for error messages.
         manifest: of the bundle.
         precision: of the graphs.
+        is_stacked: there is a graph of all encoders, too.
 
     Returns:
         what raster each modality takes, and the shape of each level's features without the batch.
@@ -51,6 +53,9 @@ def check_graphs(
     for name in manifest.modality_names:
         inputs, outputs, source = load(encoder_graph(name))
         specs[name], shapes = check_encoder(inputs, outputs, manifest, source, precision)
+    if is_stacked:
+        inputs, outputs, source = load(ALL_ENCODERS)
+        check_all_encoders(inputs, outputs, specs, shapes, source, precision)
     inputs, outputs, source = load(FUSE_DECODE)
     check_fuse_decode(inputs, outputs, manifest, shapes, source, precision)
     return specs, shapes
@@ -92,6 +97,25 @@ def check_encoder(
     return RasterSpec((height, width, 3), dtype), [outputs[name][0][1:] for name in FEATURE_NAMES]
 
 
+def raster_input(modality: str) -> str:
+    """What the graph of all encoders calls a modality's raster."""
+    return f'raster_{modality}'
+
+
+def check_all_encoders(
+    inputs: Signature,
+    outputs: Signature,
+    specs: Mapping[str, RasterSpec],
+    feature_shapes: list[tuple[int, ...]],
+    source: str,
+    precision: Precision = 'fp32',
+) -> None:
+    """Check the graph of all encoders against them; arguments and errors as `check_encoder`."""
+    rasters = {raster_input(n): ((1, *spec.shape), spec.dtype) for n, spec in specs.items()}
+    _check(inputs, rasters, f'{source}: inputs')
+    _check(outputs, _features(len(specs), feature_shapes, precision), f'{source}: outputs')
+
+
 def check_fuse_decode(
     inputs: Signature,
     outputs: Signature,
@@ -102,13 +126,10 @@ def check_fuse_decode(
 ) -> None:
     """Check the graph behind the encoders; arguments and errors as `check_encoder`."""
     num_modalities = len(manifest.modalities)
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
-        name: ((num_modalities, *shape), FEATURE_DTYPES[precision])
-        for name, shape in zip(FEATURE_NAMES, feature_shapes, strict=True)
-    }
-    _check(inputs, {**expected, 'present': ((num_modalities,), 'bool')}, f'{source}: inputs')
+    features = _features(num_modalities, feature_shapes, precision)
+    _check(inputs, {**features, 'present': ((num_modalities,), 'bool')}, f'{source}: inputs')
     router_shape = (manifest.router.levels, num_modalities)
-    expected = {
+    expected: Signature = {
         'label_map': (manifest.input_hw, 'uint8'),
         'confidence': (manifest.input_hw, 'uint8'),
         'router_weights': (router_shape, 'float32'),
@@ -148,6 +169,15 @@ def available_threads() -> int:
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _features(
+    num_modalities: int, shapes: list[tuple[int, ...]], precision: Precision
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    return {
+        name: ((num_modalities, *shape), FEATURE_DTYPES[precision])
+        for name, shape in zip(FEATURE_NAMES, shapes, strict=True)
+    }
 
 
 def _check(got: Signature, expected: Signature, where: str) -> None:

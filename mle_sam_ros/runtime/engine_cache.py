@@ -8,7 +8,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 import fcntl
 import hashlib
 import json
@@ -67,6 +67,8 @@ class BuildRecord:
         proof: how near it comes to the golden answers.
         latency: of a call with all modalities.
         files: sha256 by name of the compiled files.
+        encoders: the same latency by form of the encoders, `separate` or `stacked`, of those that
+            were measured. The engine has the faster one only.
     """
 
     schema_version: int
@@ -79,6 +81,7 @@ class BuildRecord:
     proof: Proof
     latency: Latency
     files: dict[str, str]
+    encoders: dict[str, Latency] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,13 @@
 """The gate that no engine passes unless it answers as the exported model did."""
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, GOLDEN_NAME
+from mle_sam_ros.runtime.bundle import (
+    ALL_ENCODERS,
+    Bundle,
+    encoder_graph,
+    FUSE_DECODE,
+    GOLDEN_NAME,
+)
 from mle_sam_ros.runtime.contract import available_threads
 from mle_sam_ros.runtime.golden import Golden, read_golden
 from mle_sam_ros.runtime.proof import compare, DescribedEngine, least_cosine, LIMITS, Proof
@@ -37,6 +43,8 @@ def _first_divergence(
     encoder and the decoder; where that settles nothing, the features that ONNX Runtime computes
     from the bundle's fp32 graphs are the reference.
     """
+    if engine.is_stacked and _is_right_unstacked(engine, golden):
+        return f'{ALL_ENCODERS} (one by one, the encoders are right)'
     cosines = proof.cosines
     if not cosines:
         if suspects := _wrong_alone(engine, proof):
@@ -47,6 +55,14 @@ def _first_divergence(
         if not cosine >= limit:
             return f'{encoder_graph(name)} (cosine {cosine:.5f} of its features)'
     return f'{FUSE_DECODE} (the features of every encoder are right)'
+
+
+def _is_right_unstacked(engine: DescribedEngine, golden: Golden) -> bool:
+    engine.is_stacked = False
+    try:
+        return compare(engine, golden).fault(LIMITS[engine.precision]) is None
+    finally:
+        engine.is_stacked = True
 
 
 def _wrong_alone(engine: DescribedEngine, proof: Proof) -> list[str]:

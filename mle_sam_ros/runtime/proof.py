@@ -47,11 +47,14 @@ class DescribedEngine(Engine, Protocol):
         reuse_features: do not encode again a raster that is the very array that was encoded last
             for its modality, as of a sweep that serves several frames. The answer is the same;
             rasters must not be written to once they were handed over. May be set at any time.
+        is_stacked: where all modalities are to be encoded, one graph encodes them as one batch.
+            Only an engine that was loaded with that graph has it set, and may have it set again.
     """
 
     description: str
     precision: Precision
     reuse_features: bool
+    is_stacked: bool
 
     def features(self, name: str) -> list[np.ndarray]:
         """What a modality's encoder said last, (1, C, h, w) by level."""

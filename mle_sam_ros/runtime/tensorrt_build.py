@@ -13,14 +13,7 @@ from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
-from mle_sam_ros.runtime.bundle import (
-    Bundle,
-    encoder_graph,
-    FUSE_DECODE,
-    GOLDEN_NAME,
-    graph_file,
-    Precision,
-)
+from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME, graph_file, Precision
 from mle_sam_ros.runtime.cuda_runtime import describe_gpu
 from mle_sam_ros.runtime.engine_cache import EngineCache, write_atomically
 from mle_sam_ros.runtime.interruption import deferred_signals
@@ -78,8 +71,7 @@ def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TensorrtEngi
 
 def _graphs(bundle: Bundle, precision: Precision) -> dict[str, str]:
     """File names by graph."""
-    graphs = [*map(encoder_graph, bundle.manifest.modality_names), FUSE_DECODE]
-    return {graph: graph_file(graph, precision) for graph in graphs}
+    return bundle.graphs(lambda graph: graph_file(graph, precision))
 
 
 def _compile(

@@ -5,16 +5,23 @@ from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
+from mle_sam_ros.runtime.bundle import (
+    ALL_ENCODERS,
+    Bundle,
+    encoder_graph,
+    FUSE_DECODE,
+    Precision,
+)
 from mle_sam_ros.runtime.contract import (
     check_graphs,
     check_request,
     FEATURE_DTYPES,
     FEATURE_NAMES,
+    raster_input,
     Signature,
 )
 from mle_sam_ros.runtime.cuda_runtime import describe_gpu, DeviceArray, PinnedArray
-from mle_sam_ros.runtime.feature_reuse import FeatureReuse
+from mle_sam_ros.runtime.encoder_choice import EncoderChoice
 from mle_sam_ros.runtime.tensorrt_plan import ALIGNMENT, Lane, Plan
 import numpy as np
 import tensorrt
@@ -23,11 +30,11 @@ _OUTPUTS = ('label_map', 'confidence', 'router_weights')
 
 
 def plan_name(graph: str) -> str:
-    """File name of a graph's plan; the graph is `fuse_decode` or `encoder_<modality>`."""
+    """File name of a graph's plan."""
     return f'{graph}.plan'
 
 
-class TensorrtEngine(FeatureReuse):
+class TensorrtEngine(EncoderChoice):
     """Runs the plans of a bundle; calls come from one thread.
 
     Every encoder has a stream of its own and writes straight into its slot of what the decoder
@@ -38,6 +45,7 @@ class TensorrtEngine(FeatureReuse):
         description: what runs the bundle, for people.
         precision: of its arithmetic.
         reuse_features: as in `proof.DescribedEngine`.
+        is_stacked: likewise; set at first where there is such a plan.
     """
 
     def __init__(
@@ -70,14 +78,21 @@ class TensorrtEngine(FeatureReuse):
             plan = plans[graph] = Plan(path, version_compatible)
             return plan.inputs, plan.outputs, str(path)
 
-        self._specs, shapes = check_graphs(load, bundle.manifest, precision)
+        self.is_stacked = (directory / plan_name(ALL_ENCODERS)).is_file()
+        self._specs, shapes = check_graphs(load, bundle.manifest, precision, self.is_stacked)
         self._features = [
             DeviceArray((len(self._names), *shape), FEATURE_DTYPES[precision]) for shape in shapes
         ]
-        self._rasters: dict[str, PinnedArray] = {}
+        self._rasters: dict[str, tuple[PinnedArray, DeviceArray]] = {}
+        for name, spec in self._specs.items():
+            shape = (1, *spec.shape)
+            self._rasters[name] = PinnedArray(shape, spec.dtype), DeviceArray(shape, spec.dtype)
         self._encoders = {
-            name: self._encoder_lane(name, plans[encoder_graph(name)]) for name in self._names
+            encoder_graph(name): self._encoder_lane(index, name, plans[encoder_graph(name)])
+            for index, name in enumerate(self._names)
         }
+        if self.is_stacked:
+            self._encoders[ALL_ENCODERS] = self._stacked_lane(plans[ALL_ENCODERS])
         self._decoder = self._decoder_lane(plans[FUSE_DECODE])
         self.description = self._describe()
 
@@ -88,15 +103,15 @@ class TensorrtEngine(FeatureReuse):
         more than the whole.
         """
         check_request(rasters, present, self._specs)
+        self._present.array[:] = [name in present for name in self._names]
         lanes = {}
-        for index, name in enumerate(self._names):
-            self._present.array[index] = name in present
-            if name in present and not self._is_encoded(name, rasters[name]):
-                # The next raster is staged while the GPU works on this one.
-                with self._encoding(name, rasters[name]):
-                    np.copyto(self._rasters[name].array[0], rasters[name])
-                    lanes[encoder_graph(name)] = self._encoders[name]
-                    self._encoders[name].launch()
+        for graph, names in self._to_run(rasters, self._names, present).items():
+            # The next raster is staged while the GPU works on this one.
+            with self._encoding(names, rasters):
+                for name in names:
+                    np.copyto(self._rasters[name][0].array[0], rasters[name])
+                lanes[graph] = self._encoders[graph]
+                lanes[graph].launch()
         self._decoder.launch(after=list(lanes.values()))
         self._decoder.stream.synchronize()
         lanes[FUSE_DECODE] = self._decoder
@@ -117,11 +132,8 @@ class TensorrtEngine(FeatureReuse):
             levels.append(staging.array[index : index + 1].copy())
         return levels
 
-    def _encoder_lane(self, name: str, plan: Plan) -> Lane:
-        spec, index = self._specs[name], self._names.index(name)
-        self._rasters[name] = staging = PinnedArray((1, *spec.shape), spec.dtype)
-        raster = DeviceArray((1, *spec.shape), spec.dtype)
-        plan.bind('raster', raster.address)
+    def _encoder_lane(self, index: int, name: str, plan: Plan) -> Lane:
+        plan.bind('raster', self._rasters[name][1].address)
         for level, features in zip(FEATURE_NAMES, self._features, strict=True):
             slot_bytes = features.nbytes // len(self._names)
             if slot_bytes % ALIGNMENT:
@@ -130,7 +142,14 @@ class TensorrtEngine(FeatureReuse):
                     f'{slot_bytes}; TensorRT needs a larger input_hw or another backend'
                 )
             plan.bind(level, features.address + index * slot_bytes)
-        return Lane(plan, uploads=[(staging, raster)])
+        return Lane(plan, uploads=[self._rasters[name]])
+
+    def _stacked_lane(self, plan: Plan) -> Lane:
+        for name, (_, raster) in self._rasters.items():
+            plan.bind(raster_input(name), raster.address)
+        for level, features in zip(FEATURE_NAMES, self._features, strict=True):
+            plan.bind(level, features.address)
+        return Lane(plan, uploads=list(self._rasters.values()))
 
     def _decoder_lane(self, plan: Plan) -> Lane:
         for name, features in zip(FEATURE_NAMES, self._features, strict=True):

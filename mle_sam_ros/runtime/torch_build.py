@@ -9,6 +9,7 @@ with any program, take bundles only from those you trust.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 import json
 from pathlib import Path
 import platform
@@ -16,15 +17,8 @@ from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
-from mle_sam_ros.runtime.bundle import (
-    Bundle,
-    encoder_graph,
-    encoder_name,
-    FUSE_DECODE,
-    fuse_decode_name,
-    Precision,
-)
-from mle_sam_ros.runtime.contract import FEATURE_NAMES, Signature
+from mle_sam_ros.runtime.bundle import ALL_ENCODERS, Bundle, FUSE_DECODE, graph_file, Precision
+from mle_sam_ros.runtime.contract import FEATURE_NAMES, raster_input, Signature
 from mle_sam_ros.runtime.torch_device import best_device
 from mle_sam_ros.runtime.torch_engine import (
     package_name,
@@ -38,19 +32,24 @@ from torch.export.passes import move_to_device_pass
 ANSWERS = ('label_map', 'confidence', 'router_weights')
 
 
-def encoder_program_name(modality: str, precision: Precision = 'fp32') -> str:
-    """File name of the program of a modality's encoder."""
-    return _beside(encoder_name(modality, precision))
+@dataclass(frozen=True)
+class Program:
+    """A graph as a file of a bundle; what its inputs and outputs are called, in their order."""
+
+    graph: str
+    file: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
-def fuse_decode_program_name(precision: Precision = 'fp32') -> str:
-    """File name of the program behind the encoders."""
-    return _beside(fuse_decode_name(precision))
+def program_name(graph: str, precision: Precision = 'fp32') -> str:
+    """File name of a graph's program."""
+    return Path(graph_file(graph, precision)).with_suffix('.pt2').name
 
 
 def sources(bundle: Bundle, precision: Precision) -> list[str]:
     """Names of the bundle's programs; see `build.Builder`."""
-    return [name for _, name, _ in graphs_of(bundle, precision)]
+    return [program.file for program in programs_of(bundle, precision)]
 
 
 def environment(options: BuildOptions) -> dict[str, str]:
@@ -83,16 +82,16 @@ def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress)
     What the compiler leaves beside its packages is shared by the graphs of one build, most of
     which ask for the same kernels, and removed with it.
     """
-    graphs = graphs_of(bundle, _precision(options))
+    programs = programs_of(bundle, _precision(options))
     notes: dict[str, Any] = {}
     with fresh_cache():
-        for index, (graph, name, outputs) in enumerate(graphs):
-            progress(graph, index / len(graphs))
-            program = read_program(bundle.path(name))
-            package = package_name(graph)
-            ports = signature(program, outputs)
+        for index, program in enumerate(programs):
+            progress(program.graph, index / len(programs))
+            path, package = bundle.path(program.file), package_name(program.graph)
+            exported = read_program(path)
+            ports = signature(exported, program)
             notes[package] = dict(zip(('inputs', 'outputs'), ports, strict=True))
-            _compile(program, bundle.path(name), room / package, options)
+            _compile(exported, path, room / package, options)
     (room / SIGNATURES_NAME).write_text(json.dumps(notes, indent=2) + '\n', encoding='utf-8')
     progress('compiled', 1.0)
     return notes
@@ -104,19 +103,11 @@ def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TorchEngine:
 
 
 def signature(
-    program: torch.export.ExportedProgram, outputs: tuple[str, ...]
+    exported: torch.export.ExportedProgram, program: Program
 ) -> tuple[Signature, Signature]:
-    """Shape and dtype by name of what goes into a program, and of what comes out.
-
-    Args:
-        program: of a bundle.
-        outputs: what its outputs are called; programs only order them.
-    """
-    nodes = {node.name: node.meta.get('val') for node in program.graph.nodes}
-    names_in, names_out = (
-        [str(name) for name in names]
-        for names in (program.graph_signature.user_inputs, program.graph_signature.user_outputs)
-    )
+    """Shape and dtype by name of what goes into a program, and of what comes out."""
+    nodes = {node.name: node.meta.get('val') for node in exported.graph.nodes}
+    names_out = map(str, exported.graph_signature.user_outputs)
 
     def of(names: Iterable[tuple[str, str]]) -> Signature:
         return {
@@ -124,17 +115,26 @@ def signature(
             for name, node in names
         }
 
-    inputs = of(zip(names_in, names_in, strict=True))
-    return inputs, of(zip(outputs, names_out, strict=False))
+    inputs = of(zip(program.inputs, input_nodes(exported), strict=False))
+    return inputs, of(zip(program.outputs, names_out, strict=False))
 
 
-def graphs_of(bundle: Bundle, precision: Precision) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Of every graph its name, the file of its program, and what its outputs are called."""
-    encoders = [
-        (encoder_graph(name), encoder_program_name(name, precision), FEATURE_NAMES)
-        for name in bundle.manifest.modality_names
+def input_nodes(exported: torch.export.ExportedProgram) -> list[str]:
+    """What a program itself calls its inputs."""
+    return [str(name) for name in exported.graph_signature.user_inputs]
+
+
+def programs_of(bundle: Bundle, precision: Precision) -> list[Program]:
+    """The program of every graph."""
+    ports = {
+        ALL_ENCODERS: (tuple(map(raster_input, bundle.manifest.modality_names)), FEATURE_NAMES),
+        FUSE_DECODE: ((*FEATURE_NAMES, 'present'), ANSWERS),
+    }
+    files = bundle.graphs(lambda graph: program_name(graph, precision))
+    return [
+        Program(graph, file, *ports.get(graph, (('raster',), FEATURE_NAMES)))
+        for graph, file in files.items()
     ]
-    return [*encoders, (FUSE_DECODE, fuse_decode_program_name(precision), ANSWERS)]
 
 
 def _compile(
@@ -175,7 +175,3 @@ def read_program(path: Path) -> torch.export.ExportedProgram:
 def _precision(options: BuildOptions) -> Precision:
     assert options.precision is not None, 'build_key has set it'
     return options.precision
-
-
-def _beside(onnx_name: str) -> str:
-    return Path(onnx_name).with_suffix('.pt2').name

@@ -6,13 +6,19 @@ from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
-from mle_sam_ros.runtime.bundle import Bundle, encoder_graph, FUSE_DECODE, Precision
+from mle_sam_ros.runtime.bundle import (
+    ALL_ENCODERS,
+    Bundle,
+    encoder_graph,
+    FUSE_DECODE,
+    Precision,
+)
 from mle_sam_ros.runtime.contract import (
     check_graphs,
     check_request,
     Signature,
 )
-from mle_sam_ros.runtime.feature_reuse import FeatureReuse
+from mle_sam_ros.runtime.encoder_choice import EncoderChoice
 from mle_sam_ros.runtime.torch_device import best_device, Device
 import numpy as np
 import torch
@@ -25,7 +31,7 @@ def package_name(graph: str) -> str:
     return f'{graph}.compiled.pt2'
 
 
-class TorchEngine(FeatureReuse):
+class TorchEngine(EncoderChoice):
     """Runs compiled packages; each with its copies is one CUDA graph where there is a GPU.
 
     A package holds native code, which loading it runs: load only what this machine has built, or
@@ -35,6 +41,7 @@ class TorchEngine(FeatureReuse):
         description: what runs the bundle, for people.
         precision: of its arithmetic.
         reuse_features: as in `proof.DescribedEngine`.
+        is_stacked: likewise; set at first where there is such a package.
     """
 
     def __init__(
@@ -65,7 +72,8 @@ class TorchEngine(FeatureReuse):
         def load(graph: str) -> tuple[Signature, Signature, str]:
             return *signatures(graph), f'{directory}: {graph}'
 
-        self._specs, shapes = check_graphs(load, bundle.manifest, precision)
+        self.is_stacked = (directory / package_name(ALL_ENCODERS)).is_file()
+        self._specs, shapes = check_graphs(load, bundle.manifest, precision, self.is_stacked)
         with torch.inference_mode(), self._device.context():
             self._prepare(directory, signatures(FUSE_DECODE), shapes)
 
@@ -74,13 +82,13 @@ class TorchEngine(FeatureReuse):
         check_request(rasters, present, self._specs)
         with torch.inference_mode(), self._device.context():
             clock = self._device.clock()
-            for name in self._names:
-                if name in present and not self._is_encoded(name, rasters[name]):
-                    # The GPU encodes one modality while the host stages the next.
-                    with self._encoding(name, rasters[name]):
+            for graph, names in self._to_run(rasters, self._names, present).items():
+                # The GPU encodes one modality while the host stages the next.
+                with self._encoding(names, rasters):
+                    for name in names:
                         self._rasters[name].upload(rasters[name][None])
-                        self._encode[name]()
-                    clock.mark(encoder_graph(name))
+                    self._encode[graph]()
+                clock.mark(graph)
             self._present.upload(np.array([name in present for name in self._names]))
             self._decode()
             for output in self._outputs:
@@ -106,15 +114,22 @@ class TorchEngine(FeatureReuse):
         self._features = [
             torch.zeros(num, *shape, dtype=dtype, device=device.torch_device) for shape in shapes
         ]
-        self._rasters: dict[str, _Exchange] = {}
+        self._rasters = {
+            name: _Exchange((1, *spec.shape), spec.dtype, device)
+            for name, spec in self._specs.items()
+        }
         self._encode: dict[str, Callable[[], None]] = {}
+
+        def prepare_encoder(graph: str, names: tuple[str, ...], slots: list[torch.Tensor]) -> None:
+            rasters = [self._rasters[name].tensor for name in names]
+            run = _runner(_load(directory / package_name(graph)), rasters, slots)
+            self._encode[graph] = device.capture(run)
+
         for index, name in enumerate(self._names):
-            spec = self._specs[name]
-            self._rasters[name] = _Exchange((1, *spec.shape), spec.dtype, device)
             slots = [level[index : index + 1] for level in self._features]
-            package = _load(directory / package_name(encoder_graph(name)))
-            run = _runner(package, [self._rasters[name].tensor], slots)
-            self._encode[name] = device.capture(run)
+            prepare_encoder(encoder_graph(name), (name,), slots)
+        if self.is_stacked:
+            prepare_encoder(ALL_ENCODERS, self._names, self._features)
         self._present = _Exchange((num,), 'bool', device)
         self._outputs = [_Exchange(shape, dtype, device) for shape, dtype in decoder[1].values()]
         self._decode = device.capture(

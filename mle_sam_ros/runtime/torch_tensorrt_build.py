@@ -16,7 +16,7 @@ from mle_sam_ros.runtime.build import BuildOptions, Progress
 from mle_sam_ros.runtime.bundle import Bundle, Precision
 from mle_sam_ros.runtime.tensorrt_engine import plan_name, TensorrtEngine
 from mle_sam_ros.runtime.tensorrt_plan import names_path, Plan
-from mle_sam_ros.runtime.torch_build import graphs_of, read_program
+from mle_sam_ros.runtime.torch_build import input_nodes, programs_of, read_program
 from mle_sam_ros.runtime.torch_device import best_device
 import torch
 from torch.export.passes import move_to_device_pass
@@ -25,7 +25,7 @@ import torch_tensorrt
 
 def sources(bundle: Bundle, precision: Precision) -> list[str]:
     """Names of the bundle's programs; see `build.Builder`."""
-    return [name for _, name, _ in graphs_of(bundle, precision)]
+    return [program.file for program in programs_of(bundle, precision)]
 
 
 def environment(options: BuildOptions) -> dict[str, str]:
@@ -45,13 +45,15 @@ def build(bundle: Bundle, room: Path, options: BuildOptions, progress: Progress)
     """Compile every program; see `build.Builder`."""
     assert options.precision is not None, 'build_key has set it'
     notes: dict[str, Any] = {}
-    graphs = graphs_of(bundle, options.precision)
-    for index, (graph, name, outputs) in enumerate(graphs):
-        progress(f'compiling {graph}', index / len(graphs))
-        path = room / plan_name(graph)
-        path.write_bytes(_compile(bundle.path(name), options))
+    programs = programs_of(bundle, options.precision)
+    for index, program in enumerate(programs):
+        progress(f'compiling {program.graph}', index / len(programs))
+        path = room / plan_name(program.graph)
+        exported = read_program(bundle.path(program.file))
+        path.write_bytes(_compile(exported, bundle.path(program.file), options))
         # It numbers the outputs, whatever they are called.
-        names = {output: f'output{number}' for number, output in enumerate(outputs)}
+        names = {output: f'output{number}' for number, output in enumerate(program.outputs)}
+        names |= dict(zip(program.inputs, input_nodes(exported), strict=True))
         names_path(path).write_text(json.dumps(names) + '\n', encoding='utf-8')
         plan = Plan(path, options.version_compatible)
         notes[path.name] = {'inputs': dict(plan.inputs), 'outputs': dict(plan.outputs)}
@@ -64,8 +66,8 @@ def load(bundle: Bundle, directory: Path, options: BuildOptions) -> TensorrtEngi
     return tensorrt_build.load(bundle, directory, options)
 
 
-def _compile(path: Path, options: BuildOptions) -> bytes:
-    program = move_to_device_pass(read_program(path), best_device().torch_device)
+def _compile(exported: torch.export.ExportedProgram, path: Path, options: BuildOptions) -> bytes:
+    program = move_to_device_pass(exported, best_device().torch_device)
     assert program.example_inputs is not None, 'torch.export.save keeps them'
     try:
         plan = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(

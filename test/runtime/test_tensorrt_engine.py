@@ -195,11 +195,11 @@ def test_the_decoder_waits_for_the_encoders(built, bundle, monkeypatch):
     engine.infer(MODEL.rasters(8), frozenset({'camera'}))
     monkeypatch.setattr('mle_sam_ros.runtime.cuda_runtime.Event.hold_back', lambda *_: None)
     lane = engine._decoder
-    engine._encoders['camera'].launch()
-    lane.launch(after=[engine._encoders['camera']])
+    engine._encoders['encoder_camera'].launch()
+    lane.launch(after=[engine._encoders['encoder_camera']])
     lane.stream.synchronize()
     assert (engine._outputs['label_map'].array != expected).any()
-    engine._encoders['camera'].stream.synchronize()
+    engine._encoders['encoder_camera'].stream.synchronize()
 
 
 def test_what_cannot_be_recorded_is_launched_kernel_by_kernel(cuda, bundle):

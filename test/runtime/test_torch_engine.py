@@ -200,8 +200,8 @@ def test_a_bundle_without_programs_names_the_first(tmp_path):
 
 
 def test_fp16_programs_are_others():
-    assert torch_build.encoder_program_name('camera', 'fp16') == 'encoder_camera.fp16.pt2'
-    assert torch_build.fuse_decode_program_name() == 'fuse_decode.pt2'
+    assert torch_build.program_name('encoder_camera', 'fp16') == 'encoder_camera.fp16.pt2'
+    assert torch_build.program_name('fuse_decode') == 'fuse_decode.pt2'
 
 
 def test_options_of_tensorrt_are_refused(bundle):

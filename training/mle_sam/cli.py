@@ -135,7 +135,9 @@ def _export(options: argparse.Namespace) -> None:
     accuracy = {}
     if options.accuracy:
         accuracy = read_accuracy(options.accuracy, options.checkpoint)
-    graphs = GraphOptions(tuple(options.precision), options.attention, options.opset)
+    graphs = GraphOptions(
+        tuple(options.precision), options.attention, options.opset, options.stacked
+    )
     bundle = export_bundle(
         checkpoint, golden.rasters, accuracy, options.out, tuple(options.programs), graphs
     )
@@ -238,6 +240,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=(18, 20, 23),
         default=20,
         help='of ONNX; 23 has attention as one node, for TensorRT 10.14 and later',
+    )
+    export.add_argument(
+        '--stacked',
+        action='store_true',
+        help='also all encoders as one batch; build-engine keeps what is faster on its GPU',
     )
     export.add_argument(
         '--programs',

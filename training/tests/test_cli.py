@@ -45,10 +45,10 @@ def test_train_evaluate_and_hand_the_accuracy_on(recipe_file, data, tmp_path, ca
         lambda *given: exported.append(given) or SimpleNamespace(directory=given[3]),
     )
     accuracy = ['--accuracy', str(out / 'evaluation.json')]
-    graphs = ['--precision', 'fp16', '--attention', 'bf16', '--opset', '23']
+    graphs = ['--precision', 'fp16', '--attention', 'bf16', '--opset', '23', '--stacked']
     assert main(['export', *checkpoint, *accuracy, '--out', 'bundle', *graphs, *common]) == 0
     _, rasters, accuracy, *_, options = exported[0]
-    assert options == GraphOptions(('fp16',), 'bf16', 23)
+    assert options == GraphOptions(('fp16',), 'bf16', 23, True)
     assert options.all_precisions == ('fp32', 'fp16')
     assert rasters.keys() == {'camera', 'event', 'lidar'}
     measured = json.loads((out / 'evaluation.json').read_text())['checkpoints'][0]['missing']

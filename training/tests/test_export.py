@@ -4,8 +4,10 @@ from itertools import product
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.export.onnx_graphs import GraphOptions
+from mle_sam.export.stacked import StackedEncoderGraph
 from mle_sam.model import MleSam
-from mle_sam_ros.runtime.bundle import Bundle, FUSE_DECODE_NAME
+from mle_sam_ros.runtime.bundle import ALL_ENCODERS, Bundle, FUSE_DECODE_NAME
 from mle_sam_ros.runtime.engine import open_engine
 import numpy as np
 import onnx
@@ -37,7 +39,9 @@ def inputs(dataset) -> dict[str, np.ndarray]:
 def bundle(recipe, trained, inputs, tmp_path_factory) -> Bundle:
     checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
     directory = tmp_path_factory.mktemp('engines') / 'toy'
-    return export_bundle(checkpoint, inputs, {'data': 'none'}, directory)
+    return export_bundle(
+        checkpoint, inputs, {'data': 'none'}, directory, graphs=GraphOptions(stacked=True)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -75,6 +79,28 @@ def test_encoder_graph_follows_the_configuration(network, inputs, change):
         maps = EncoderGraph(model, name).eval()(image)
         for level, expected in zip(maps, model.encode(image, name), strict=True):
             torch.testing.assert_close(level, expected, atol=2e-5, rtol=1e-4)
+    assert_stacked_is_separate(model, inputs)
+
+
+def assert_stacked_is_separate(model, inputs):
+    """The same sums in another order: 2e-6 of the largest feature."""
+    images = {name: torch.from_numpy(raster)[None] for name, raster in inputs.items()}
+    maps = [EncoderGraph(model, name).eval()(image) for name, image in images.items()]
+    stacked = StackedEncoderGraph(model).eval()(*images.values())
+    for level, *expected in zip(stacked, *maps, strict=True):
+        largest = float(level.abs().max())
+        torch.testing.assert_close(level, torch.cat(expected), atol=2e-6 * largest, rtol=0)
+
+
+def test_stacked_graph_is_the_encoders_side_by_side(trained, inputs, bundle):
+    with torch.inference_mode():
+        assert_stacked_is_separate(trained, inputs)
+    stacked = onnxruntime.InferenceSession(str(bundle.path(f'{ALL_ENCODERS}.onnx')))
+    got = stacked.run(None, {f'raster_{name}': raster[None] for name, raster in inputs.items()})
+    for index, (name, raster) in enumerate(inputs.items()):
+        alone = onnxruntime.InferenceSession(str(bundle.path(f'encoder_{name}.onnx')))
+        for level, expected in zip(got, alone.run(None, {'raster': raster[None]}), strict=True):
+            np.testing.assert_allclose(level[index], expected[0], atol=1e-5)
 
 
 @pytest.mark.parametrize('present', MASKS)

@@ -2,11 +2,12 @@
 
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
+from mle_sam.export.onnx_graphs import GraphOptions
 from mle_sam.model import MleSam
 from mle_sam_ros.runtime import torch_build
 from mle_sam_ros.runtime.build import build_key, BuildOptions
 from mle_sam_ros.runtime.bundle import Bundle, PRECISIONS
-from mle_sam_ros.runtime.contract import check_encoder, check_fuse_decode
+from mle_sam_ros.runtime.contract import check_graphs
 from mle_sam_ros.runtime.golden import subsets
 import numpy as np
 import pytest
@@ -33,7 +34,8 @@ def inputs(dataset) -> dict[str, np.ndarray]:
 def bundle(recipe, model, inputs, tmp_path_factory) -> Bundle:
     checkpoint = Checkpoint(recipe, 'experts', 1, model.state_dict(), {})
     directory = tmp_path_factory.mktemp('engines') / 'toy'
-    return export_bundle(checkpoint, inputs, {'data': 'none'}, directory, PRECISIONS)
+    graphs = GraphOptions(stacked=True)
+    return export_bundle(checkpoint, inputs, {}, directory, PRECISIONS, graphs)
 
 
 def programs_of(bundle: Bundle, precision: str) -> list[torch.export.ExportedProgram]:
@@ -44,13 +46,15 @@ def programs_of(bundle: Bundle, precision: str) -> list[torch.export.ExportedPro
 
 @pytest.mark.parametrize('precision', PRECISIONS)
 def test_programs_keep_the_contract_of_the_bundle(bundle, precision):
-    *encoders, decoder = programs_of(bundle, precision)
-    for program in encoders:
-        ports = torch_build.signature(program, torch_build.FEATURE_NAMES)
-        spec, shapes = check_encoder(*ports, bundle.manifest, 'encoder', precision)
-    assert spec.dtype == 'float32'  # that of the last one, LiDAR
-    ports = torch_build.signature(decoder, torch_build.ANSWERS)
-    check_fuse_decode(*ports, bundle.manifest, shapes, 'decoder', precision)
+    programs = torch_build.programs_of(bundle, precision)
+    ports = {
+        program.graph: torch_build.signature(exported, program)
+        for program, exported in zip(programs, programs_of(bundle, precision), strict=True)
+    }
+    specs, _ = check_graphs(
+        lambda graph: (*ports[graph], graph), bundle.manifest, precision, is_stacked=True
+    )
+    assert specs['lidar'].dtype == 'float32'
     key, _ = build_key(bundle, 'torch', BuildOptions(precision=precision))
     assert set(key.sources) == set(torch_build.sources(bundle, precision))
 
@@ -60,11 +64,14 @@ def test_programs_keep_the_contract_of_the_bundle(bundle, precision):
 def test_programs_answer_as_the_network_for_every_subset(
     bundle, model, inputs, precision, agreement
 ):
-    *encoders, decoder = (program.module() for program in programs_of(bundle, precision))
+    *encoders, stacked, decoder = (p.module() for p in programs_of(bundle, precision))
     rasters = {name: torch.from_numpy(raster)[None] for name, raster in inputs.items()}
     names = model.config.modality_names
     maps = [encoder(rasters[name]) for encoder, name in zip(encoders, names, strict=True)]
     features = [torch.cat(level) for level in zip(*maps, strict=True)]
+    tolerance = {'fp32': 2e-5, 'fp16': 2e-2}[precision]
+    batch = stacked(*(rasters[name] for name in names))
+    torch.testing.assert_close(batch, tuple(features), atol=tolerance, rtol=1e-3)
     for subset in subsets(names):
         present = torch.tensor([name in subset for name in names])
         dirty = [level.clone() for level in features]
@@ -80,10 +87,10 @@ def test_programs_answer_as_the_network_for_every_subset(
 def test_weights_are_stored_in_the_precision_asked_for(bundle):
     sizes = {}
     for precision in PRECISIONS:
-        encoder = bundle.path(torch_build.encoder_program_name('camera', precision))
+        encoder = bundle.path(torch_build.program_name('encoder_camera', precision))
         sizes[precision] = encoder.stat().st_size
         decoder = torch.export.load(
-            bundle.path(torch_build.fuse_decode_program_name(precision))
+            bundle.path(torch_build.program_name('fuse_decode', precision))
         ).state_dict
         kept = {name for name, tensor in decoder.items() if tensor.dtype == torch.float32}
         assert ('transformer.layers.0.norm1.weight' in kept) == (precision == 'fp32')

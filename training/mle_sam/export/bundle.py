@@ -45,7 +45,7 @@ def export_bundle(
         for precision in graphs.all_precisions:
             files |= export_graphs(model, rasters, precision, graphs, Path(room))
         for precision in programs:
-            files |= export_programs(model, rasters, precision)
+            files |= export_programs(model, rasters, precision, graphs.stacked)
         return write_bundle(directory, files, _manifest(checkpoint, accuracy))
 
 

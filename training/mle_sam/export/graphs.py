@@ -48,8 +48,11 @@ class EncoderGraph(nn.Module):
 
     def forward(self, raster: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Encode a (1, H, W, 3) raster."""
-        image = self.normalise([raster]).to(self.position.dtype)
-        x = self.patch_embed(image) + self.position
+        return self.encode(self.normalise([raster]))
+
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode normalised images (M, 3, H, W)."""
+        x = self.patch_embed(images.to(self.position.dtype)) + self.position
         stage_maps = []
         for index, block in enumerate(self.trunk.blocks):
             x = block(x)

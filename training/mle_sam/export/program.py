@@ -2,8 +2,8 @@
 
 import io
 
-from mle_sam_ros.runtime.bundle import Precision
-from mle_sam_ros.runtime.torch_build import encoder_program_name, fuse_decode_program_name
+from mle_sam_ros.runtime.bundle import ALL_ENCODERS, encoder_graph, FUSE_DECODE, Precision
+from mle_sam_ros.runtime.torch_build import program_name
 import numpy as np
 import torch
 from torch import nn
@@ -15,7 +15,10 @@ DTYPES: dict[Precision, torch.dtype] = {'fp32': torch.float32, 'fp16': torch.flo
 
 
 def export_programs(
-    model: MleSam, rasters: dict[str, np.ndarray], precision: Precision
+    model: MleSam,
+    rasters: dict[str, np.ndarray],
+    precision: Precision,
+    stacked: bool = False,
 ) -> dict[str, bytes]:
     """Export a network in one precision.
 
@@ -23,6 +26,7 @@ def export_programs(
         model: the network, on the CPU.
         rasters: one (H, W, 3) raster per modality: uint8, or float32 for LiDAR.
         precision: of the features and of the arithmetic; see `variants.cast`.
+        stacked: also one of all encoders.
 
     Returns:
         What `torch.export.save` writes, by the name of the file in a bundle.
@@ -31,12 +35,17 @@ def export_programs(
     for name in model.config.modality_names:
         encoder = OneEncoder(cast(StackedEncoder(model, [name]), dtype)).eval()
         raster = torch.from_numpy(rasters[name])[None]
-        programs[encoder_program_name(name, precision)] = _exported(encoder, (raster,))
+        programs[program_name(encoder_graph(name), precision)] = _exported(encoder, (raster,))
         encoded.append(encoder(raster))
+    if stacked:
+        names = model.config.modality_names
+        encoders = cast(StackedEncoder(model, names), dtype).eval()
+        batch = tuple(torch.from_numpy(rasters[name])[None] for name in names)
+        programs[program_name(ALL_ENCODERS, precision)] = _exported(encoders, batch)
     features = tuple(torch.cat(level) for level in zip(*encoded, strict=True))
     present = torch.ones(len(rasters), dtype=torch.bool)
     decoder = cast(fuse_decode(model), dtype)
-    programs[fuse_decode_program_name(precision)] = _exported(decoder, (*features, present))
+    programs[program_name(FUSE_DECODE, precision)] = _exported(decoder, (*features, present))
     return programs
 
 
