@@ -3,8 +3,9 @@ import shutil
 from deliver_tree import FRAMES, raw_labels, SIDE, write_deliver
 from mle_sam.config import NetworkConfig
 from mle_sam.datasets.config import DeliverData
-from mle_sam.datasets.deliver import Deliver, Frame
+from mle_sam.datasets.deliver import Deliver
 from mle_sam.datasets.opening import open_dataset
+from mle_sam_ros.bags.data_sets.deliver_index import Frame
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import (
     AlignedImageEncoding,

@@ -1,11 +1,6 @@
 import cv2
-from mle_sam.datasets.image_files import (
-    check_files,
-    check_size,
-    read_array,
-    read_image,
-    read_labels,
-)
+from mle_sam.datasets.image_files import check_size, read_array
+from mle_sam_ros.bags.data_sets.image_files import check_files, read_image, read_labels
 from mle_sam_ros.core.errors import InputError
 import numpy as np
 from PIL import Image

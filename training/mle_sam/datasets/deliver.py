@@ -1,29 +1,26 @@
 """DELIVER (arXiv 2303.01480): five weathers, five sensor failures, simulated."""
 
 from pathlib import Path
-import re
-from typing import NamedTuple
 
+from mle_sam_ros.bags.data_sets.deliver_index import (
+    FAILURES,
+    find_frames,
+    Frame,
+    NUM_CLASSES,
+)
+from mle_sam_ros.bags.data_sets.image_files import check_files, read_image, read_labels
 from mle_sam_ros.core.aligned_raster import aligned_raster
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.projection import Projection
 import numpy as np
 
 from mle_sam.config import NetworkConfig
 from mle_sam.datasets.census import census
 from mle_sam.datasets.config import DeliverData, Split
-from mle_sam.datasets.image_files import (
-    check_files,
-    check_size,
-    read_image,
-    read_labels,
-    resize_labels,
-)
+from mle_sam.datasets.image_files import check_size, resize_labels
 from mle_sam.datasets.network_check import check_network
-from mle_sam.datasets.sample import NO_FAILURE, Sample, SegmentationDataset
+from mle_sam.datasets.sample import Sample, SegmentationDataset
 
-NUM_CLASSES = 25
 PUBLISHED_SAMPLES = {'train': 3983, 'val': 2005, 'test': 1897}
 ENCODINGS = {
     'camera': 'rgb',
@@ -31,43 +28,6 @@ ENCODINGS = {
     'event': 'aligned_image uint8',
     'lidar': 'aligned_image uint8',
 }
-# Directory, and what the names of its files call their content.
-_FILES = {
-    'camera': ('img', 'rgb'),
-    'depth': ('hha', 'depth'),
-    'event': ('event', 'event'),
-    'lidar': ('lidar', 'lidar'),
-    'labels': ('semantic', 'semantic'),
-}
-# The word in the name of a sequence, and the failure.
-_FAILURES = {
-    'motionblur': 'motion_blur',
-    'overexposure': 'over_exposure',
-    'underexposure': 'under_exposure',
-    'lidarjitter': 'lidar_jitter',
-    'eventlowres': 'event_low_resolution',
-}
-
-
-class Frame(NamedTuple):
-    """Where one sample lies: <directory>/condition/split/sequence/<number>_<content>_front.png."""
-
-    condition: str
-    split: str
-    sequence: str
-    number: str
-
-    @property
-    def failure(self) -> str:
-        """What the sequence is named after, or `none`; however the words are written."""
-        letters = re.sub('[^a-z]', '', self.sequence.lower())
-        return next((name for word, name in _FAILURES.items() if word in letters), NO_FAILURE)
-
-    def path(self, content: str) -> Path:
-        """The file of a modality, or of the `labels`, within the data set."""
-        directory, kind = _FILES[content]
-        parent = Path(directory, self.condition, self.split, self.sequence)
-        return parent / f'{self.number}_{kind}_front.png'
 
 
 class Deliver(SegmentationDataset):
@@ -88,7 +48,7 @@ class Deliver(SegmentationDataset):
         self._root, self._split = Path(data.root), split
         self._names, self._input_hw = network.modality_names, network.input_hw
         self._projection = Projection(network, Calibration())
-        self._frames = _find_frames(self._root, split)
+        self._frames = find_frames(self._root, split)
         check_files(
             self._root / frame.path(content)
             for frame in self._frames
@@ -120,7 +80,7 @@ class Deliver(SegmentationDataset):
             [frame.condition for frame in self._frames],
             [frame.failure for frame in self._frames],
             PUBLISHED_SAMPLES[self._split],
-            tuple(_FAILURES.values()),
+            tuple(FAILURES.values()),
         )
 
     def _image(self, frame: Frame, name: str, size_hw: tuple[int, ...]) -> np.ndarray:
@@ -133,24 +93,3 @@ class Deliver(SegmentationDataset):
             return aligned_raster(image, (height, width), 'uint8', 'nearest', str(path))
         check_size(image, size_hw, path)
         return image
-
-
-def _find_frames(root: Path, split: Split) -> list[Frame]:
-    """Every camera image of a split, in the order of their paths."""
-    paths = sorted((root / 'img').glob(f'*/{split}/*/*.png'))
-    if not paths:
-        raise InputError(
-            f'{root}: expected img/<condition>/{split}/<sequence>/<number>_rgb_front.png, got no '
-            'such file; correct data.root'
-        )
-    frames = []
-    for path in paths:
-        condition, _, sequence, name = path.relative_to(root / 'img').parts
-        number = name.removesuffix('_rgb_front.png')
-        if number == name:
-            raise InputError(
-                f'{path}: expected a name that ends in _rgb_front.png, got {name}; '
-                'remove it, or download the data set again'
-            )
-        frames.append(Frame(condition, split, sequence, number))
-    return frames

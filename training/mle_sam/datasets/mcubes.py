@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mle_sam_ros.bags.data_sets.image_files import check_files, IGNORE, read_image, read_labels
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.projection import Projection
@@ -10,15 +11,7 @@ import numpy as np
 from mle_sam.config import NetworkConfig
 from mle_sam.datasets.census import census
 from mle_sam.datasets.config import McubesData, Split
-from mle_sam.datasets.image_files import (
-    check_files,
-    check_size,
-    IGNORE,
-    read_array,
-    read_image,
-    read_labels,
-    resize_labels,
-)
+from mle_sam.datasets.image_files import check_size, read_array, resize_labels
 from mle_sam.datasets.network_check import check_network
 from mle_sam.datasets.sample import NO_FAILURE, Sample, SegmentationDataset
 

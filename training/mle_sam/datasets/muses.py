@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from mle_sam_ros.bags.data_sets.image_files import check_files, read_image, read_labels
+from mle_sam_ros.bags.data_sets.muses_index import read_frames
 from mle_sam_ros.core.camera_raster import camera_raster
 from mle_sam_ros.core.errors import InputError
 import numpy as np
@@ -9,14 +11,7 @@ import numpy as np
 from mle_sam.config import NetworkConfig
 from mle_sam.datasets.census import census
 from mle_sam.datasets.config import MusesData, Split
-from mle_sam.datasets.image_files import (
-    check_files,
-    check_size,
-    read_image,
-    read_labels,
-    resize_labels,
-)
-from mle_sam.datasets.muses_index import read_frames
+from mle_sam.datasets.image_files import check_size, resize_labels
 from mle_sam.datasets.muses_projected import ProjectedSensors
 from mle_sam.datasets.muses_raw import RawSensors
 from mle_sam.datasets.network_check import check_network

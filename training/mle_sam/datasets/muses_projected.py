@@ -3,12 +3,12 @@
 from pathlib import Path
 from zipfile import BadZipFile
 
+from mle_sam_ros.bags.data_sets.image_files import read_image
 from mle_sam_ros.core.aligned_raster import aligned_raster
 from mle_sam_ros.core.errors import InputError
 import numpy as np
 
 from mle_sam.config import NetworkConfig
-from mle_sam.datasets.image_files import read_image
 
 _DIRECTORY = 'projected_to_rgb'
 _ENDINGS = ('.npz', '.npy', '.png')  # what the SDK writes by default comes first

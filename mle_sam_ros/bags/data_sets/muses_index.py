@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 from mle_sam_ros.core.errors import InputError
 
-from mle_sam.datasets.config import Split
-
 # Field of meta.json that says where a modality lies.
 _PATH_FIELDS = {
     'camera': 'path_to_frame_camera',
@@ -37,7 +35,7 @@ class Frame(NamedTuple):
         return Path(_LABELS, self.name + _LABELS_ENDING)
 
 
-def read_frames(root: Path, split: Split, modalities: tuple[str, ...]) -> list[Frame]:
+def read_frames(root: Path, split: str, modalities: tuple[str, ...]) -> list[Frame]:
     """The frames that `meta.json` has of a split, in the order of their names.
 
     Raises:
@@ -70,7 +68,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
         raise InputError(
-            f'{path}: expected a JSON file of MUSES, got {reason}; correct data.root'
+            f'{path}: expected a JSON file of MUSES, got {reason}; '
+            'correct the path of the data set'
         ) from None
     if not isinstance(content, dict):
         raise InputError(
