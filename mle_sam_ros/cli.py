@@ -159,12 +159,18 @@ def _print(lines: Iterable[str]) -> None:
 
 def _calibration(options: argparse.Namespace) -> None:
     from mle_sam_ros.bags.calibration import calibration_of
-    from mle_sam_ros.bags.calibration_file import write_calibration
+    from mle_sam_ros.bags.calibration_file import read_calibration, write_calibration
     from mle_sam_ros.bags.describe import find_topics
     from mle_sam_ros.bags.reader import open_bag
 
-    with open_bag(options.bag) as reader:
-        write_calibration(options.out, calibration_of(reader, find_topics(reader)))
+    if options.source.suffix in ('.yaml', '.yml', '.json'):
+        cameras = dict(_pair(text, '--camera', '=') for text in options.camera)
+        calibration = read_calibration(options.source, cameras)
+    else:
+        topics = dict(_pair(text, '--topic', '=') for text in options.topic)
+        with open_bag(options.source) as reader:
+            calibration = calibration_of(reader, find_topics(reader, topics), options.rectified)
+    write_calibration(options.out, calibration)
     print(options.out)
 
 
@@ -295,9 +301,26 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument('--prune', action='store_true', help='remove what nothing here can use')
     build.add_argument('--all', action='store_true', help='with --prune: remove everything')
 
-    calibration = command('calibration', _calibration, "write a bag's calibration as YAML")
-    calibration.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    calibration = command(
+        'calibration', _calibration, 'write the calibration of a bag or of a file as YAML'
+    )
+    calibration.add_argument(
+        'source', type=Path, help="a recording, a Kalibr camchain (.yaml), MUSES' calib.json"
+    )
     calibration.add_argument('--out', type=Path, required=True, help='YAML file to write')
+    calibration.add_argument(
+        '--camera', action='append', default=[], metavar='ROLE=CAM',
+        help='of a camchain: which is camera, which event, as in camera=cam0; may be given again',
+    )  # fmt: skip
+    calibration.add_argument(
+        '--topic', action='append', default=[], metavar='STREAM=TOPIC',
+        help='of a recording: where the names do not tell',
+    )  # fmt: skip
+    calibration.add_argument(
+        '--rectified',
+        action='store_true',
+        help="of a recording: the camera's images are rectified",
+    )
     return parser
 
 

@@ -171,6 +171,19 @@ def test_calibration_of_a_bag_serves_its_replay(capsys, tmp_path, bundle, drive)
     assert str(out / 'report.html') in capsys.readouterr().out
 
 
+def test_calibration_of_a_camchain(capsys, tmp_path):
+    camera = {
+        'camera_model': 'pinhole', 'intrinsics': [90.0, 90, 80, 40], 'resolution': [160, 80],
+        'distortion_model': 'none', 'distortion_coeffs': [],
+    }  # fmt: skip
+    chain, path = tmp_path / 'camchain.yaml', tmp_path / 'rig.yaml'
+    chain.write_text(yaml.safe_dump({'cam0': camera, 'cam1': camera}))
+    command = ['calibration', chain, '--out', path]
+    refuse(capsys, command, 'camera=cam0')
+    assert main([*map(str, command), '--camera', 'camera=cam0']) == 0
+    assert set(yaml.safe_load(path.read_text())['cameras']) == {'camera'}
+
+
 def test_calibration_file_that_is_none(capsys, tmp_path, bundle, drive):
     (tmp_path / 'rig.yaml').write_text('cameras: [')
     command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out', '--calibration']

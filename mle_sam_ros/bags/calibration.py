@@ -7,8 +7,10 @@ from mle_sam_ros.bags.reader import BagReader
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.transforms import TransformTree
-import numpy as np
+from mle_sam_ros.core.rig import Rig
+
+_CAMERAS = {'camera': 'camera_info', 'event': 'event_camera_info'}
+_PLACED = ('event', 'lidar')
 
 
 def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
@@ -16,7 +18,7 @@ def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
 
     The models come from the first CameraInfo of each camera, the poses from every message of
     /tf_static, between the frames that the sensors' own messages name. What the recording does not
-    say stays missing.
+    say stays missing, and so do sensors on moving mounts.
 
     Args:
         bag: the recording.
@@ -25,38 +27,29 @@ def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
     Raises:
         InputError: for a CameraInfo that cannot be used, or transforms that form no tree.
     """
-    infos = {'camera': topics.camera_info, 'event': topics.event_camera_info}
     cameras = {}
-    for name, topic in infos.items():
+    for name, info in _CAMERAS.items():
+        topic = getattr(topics, info)
         for item in islice(bag.messages([topic] if topic else []), 1):
             cameras[name] = CameraModel.from_camera_info(item.message, f'{bag.path}: {topic}')
-    frames = {
-        'camera': _frame(bag, topics.camera),
-        'event': _frame(bag, topics.event_camera_info or topics.event),
-        'lidar': _frame(bag, topics.lidar),
-    }
-    return Calibration(cameras, _camera_from(bag, topics.tf_static, frames))
-
-
-def _camera_from(
-    bag: BagReader, topic: str | None, frames: dict[str, str | None]
-) -> dict[str, np.ndarray]:
-    tree = TransformTree()
-    camera = frames['camera']
+    rig = Rig({})
     try:
-        for item in bag.messages([topic] if topic else []):
-            tree.update(item.message)
-        return {
-            name: tree.lookup(camera, frame)
-            for name, frame in frames.items()
-            if name != 'camera' and frame and camera and tree.connects(camera, frame)
-        }
+        hear_rig(bag, topics, rig)
+        placed = [name for name in _PLACED if rig.missing(name) is None]
+        return Calibration(cameras, {name: rig.camera_from(name) for name in placed})
     except InputError as error:
-        raise InputError(f'{bag.path}: {topic}: {error}') from None
+        raise InputError(f'{bag.path}: {topics.tf_static}: {error}') from None
 
 
-def _frame(bag: BagReader, topic: str | None) -> str | None:
-    """The frame of the first message."""
-    for item in islice(bag.messages([topic] if topic else []), 1):
-        return item.message.header.frame_id
-    return None
+def hear_rig(bag: BagReader, topics: Topics, rig: Rig) -> None:
+    """Tell a rig what stands before all else: the static transforms, and every sensor's frame.
+
+    Raises:
+        InputError: for a transform that is none.
+    """
+    for item in bag.messages([topics.tf_static] if topics.tf_static else []):
+        rig.receive('tf_static', item.message)
+    for stream in (*_CAMERAS, *_CAMERAS.values(), 'lidar'):
+        topic = getattr(topics, stream)
+        for item in islice(bag.messages([topic] if topic else []), 1):
+            rig.hear_frame(stream, item.message.header.frame_id)
