@@ -11,6 +11,7 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping, to_mapping
 
 SCHEMA_VERSION = 1
+_MAX_SIDE = 8192  # what is allocated for a bundle follows from it
 _FILE_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]*')
 _SHA256 = re.compile(r'[0-9a-f]{64}')
 
@@ -194,8 +195,8 @@ def _rules(manifest: Manifest) -> list[tuple[str, bool, object]]:
     modalities = manifest.modalities
     return [
         (
-            'input_hw to be positive multiples of 32',
-            all(side > 0 and side % 32 == 0 for side in manifest.input_hw),
+            f'input_hw from 32 to {_MAX_SIDE}, in multiples of 32',
+            all(0 < side <= _MAX_SIDE and side % 32 == 0 for side in manifest.input_hw),
             manifest.input_hw,
         ),
         ('resize to be stretch_area', manifest.resize == 'stretch_area', manifest.resize),

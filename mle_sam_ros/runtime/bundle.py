@@ -203,20 +203,20 @@ def _has_manifest(directory: Path) -> bool:
 
 
 def _read_json(path: Path) -> object:
-    try:
-        # Of anything but a file, such as a device behind a link, the end may never come.
-        num_bytes = path.stat().st_size if path.is_file() else 0
-        if num_bytes > _MAX_MANIFEST_BYTES:
-            raise InputError(
-                f'{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, got '
-                f'{num_bytes >> 20}; copy the bundle again'
-            )
-        return json.loads(path.read_text(encoding='utf-8') if path.is_file() else '')
-    except FileNotFoundError:
+    # Of what is no file, such as a device behind a link, the end may never come.
+    if not path.is_file():
         raise InputError(
             f'{path}: expected the manifest of a bundle, got no file; give a bundle directory'
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        )
+    num_bytes = path.stat().st_size
+    if num_bytes > _MAX_MANIFEST_BYTES:
+        raise InputError(
+            f'{path}: expected at most {_MAX_MANIFEST_BYTES >> 20} MiB, got {num_bytes >> 20}; '
+            'copy the bundle again'
+        )
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(
             f'{path}: expected valid JSON, got {str(error)!r}; copy the bundle again'
         ) from None
