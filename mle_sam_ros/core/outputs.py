@@ -68,9 +68,9 @@ def overlay(
             'resize the label map'
         )
     colours = colour_label_map(label_map, palette)
-    blended = cv2.addWeighted(image, 1 - opacity, colours, opacity, 0)
-    has_no_class = (label_map == NO_CLASS).astype(np.uint8)
-    return cv2.copyTo(image, has_no_class, blended)
+    # In place: fresh memory costs more than the blending itself.
+    cv2.addWeighted(image, 1 - opacity, colours, opacity, 0, dst=colours)
+    return cv2.copyTo(image, (label_map == NO_CLASS).view(np.uint8), colours)
 
 
 def _resize(values: np.ndarray, size_hw: tuple[int, int], interpolation: int) -> np.ndarray:
