@@ -62,6 +62,8 @@ def register_definition(store: Any, name: str, encoding: str, text: str) -> None
     # The parser's result becomes Python code, so nothing but a plain name may reach it.
     if not _NAME.fullmatch(name):
         raise ValueError(f'no type name: {name!r}')
+    if not text and current_name(name) in store.types:
+        return  # recordings before ROS 2 Iron have names alone
     try:
         types = _parsed(name, encoding, text)
     except Exception:

@@ -106,3 +106,10 @@ def test_another_definition_of_a_known_type():
 def test_what_is_no_name_reaches_no_parser(name):
     with pytest.raises(ValueError, match='no type name'):
         register_definition(new_typestore(), name, 'ros2msg', 'uint8 c')
+
+
+def test_a_known_type_needs_no_definition():
+    store = new_typestore()
+    name = 'event_camera_msgs/msg/EventPacket'
+    register_definition(store, name, '', '')
+    assert 'time_base' in fields_of(store, name)
