@@ -24,8 +24,8 @@ _ENCODINGS: dict[str, type[EventWords]] = {
     'evt2': Evt2Words,
 }
 _SECOND = 1_000_000_000
-# Beyond this silence the wraps of a 24-bit counter of microseconds cannot be told.
-_MAX_SILENCE_NS = 16 * _SECOND
+# Beyond this silence a 24-bit counter of microseconds may as well have gone back.
+_MAX_SILENCE_NS = 8 * _SECOND
 # A stamp that went back less is of a packet that was overtaken, one that went back more of a
 # recording that starts again.
 _MAX_DISORDER_NS = _SECOND

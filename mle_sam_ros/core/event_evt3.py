@@ -33,7 +33,10 @@ _OTHERS = 0xE
 _CONTINUED_12 = 0xF
 
 _WRAP_US = 1 << 24
-# A TIME_HIGH this near to the last one (41 ms) is believed at once, another when it is repeated.
+_NEVER_US = -(1 << 50)
+# A TIME_HIGH this near to the last one (41 ms) is no error: a smaller one is a glitch of the
+# sensor, not a wrap. One further ahead is taken back where the next one does not agree; one
+# further behind counts only when it is repeated.
 _NEAR = 10
 
 # Positions in the state of the kernel.
@@ -43,12 +46,15 @@ _NEAR = 10
     _TIME_US,  # the newest time
     _IS_LATE,  # whether the last time was older than that
     _SYNC,
-    _PENDING_HIGH,  # a TIME_HIGH too far off to be believed at once, or -1
+    _LEAP_HIGH,  # the TIME_HIGH before the last one, where that was far ahead of it, or -1
+    _LEAP_EPOCH_US,
+    _LEAP_TIME_US,
+    _PENDING_HIGH,  # a TIME_HIGH too far behind to be believed at once, or -1
     _ROW,  # or -1
     _BASE,  # column of the next vector, or -1
     _POLARITY,  # of vectors
     _STATE_SIZE,
-) = range(10)
+) = range(13)
 # Values of _SYNC: what of the time is known.
 _NOTHING, _LOST, _HIGH_KNOWN, _SYNCHRONOUS = range(4)
 
@@ -61,6 +67,7 @@ class Evt3Words(EventWords):
 
     def __init__(self) -> None:
         self._state = np.zeros(_STATE_SIZE, np.int64)
+        self._state[_TIME_US] = _NEVER_US
         self._forget_place()
 
     @property
@@ -94,7 +101,7 @@ class Evt3Words(EventWords):
         return out[: _decode(words, *size_hw, self._state, tally, *columns)]
 
     def _forget_place(self) -> None:
-        self._state[[_PENDING_HIGH, _ROW, _BASE]] = -1
+        self._state[[_LEAP_HIGH, _PENDING_HIGH, _ROW, _BASE]] = -1
 
 
 @numba.njit(nogil=True, cache=True)
@@ -116,6 +123,8 @@ def _count(words):
 def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
     high, epoch_us, time_us = state[_HIGH], state[_EPOCH_US], state[_TIME_US]
     sync, pending_high = state[_SYNC], state[_PENDING_HIGH]
+    leap_high, leap_epoch_us = state[_LEAP_HIGH], state[_LEAP_EPOCH_US]
+    leap_time_us, leap_n = state[_LEAP_TIME_US], 0
     row, base, vector_polarity = state[_ROW], state[_BASE], state[_POLARITY]
     time = time_us * 1000
     is_late = state[_IS_LATE] != 0
@@ -179,23 +188,37 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
         elif kind == _TIME_HIGH:
             new = word & 0xFFF
             step = (new - high) & 0xFFF  # forward, unless it is nearly a whole turn
-            is_repeated = pending_high >= 0 and (new - pending_high) & 0xFFF <= 1
             if sync == _NOTHING:
                 high, sync = new, _HIGH_KNOWN
+            elif step <= _NEAR:
+                if new < high:
+                    epoch_us += _WRAP_US
+                high, sync, leap_high, pending_high = new, max(sync, _HIGH_KNOWN), -1, -1
             elif step >= 0x1000 - _NEAR:
                 if new > high:
                     epoch_us -= _WRAP_US
-                high, sync, pending_high = new, max(sync, _HIGH_KNOWN), -1
-            elif step <= _NEAR or sync == _LOST or (is_repeated and step < 0x800):
+                high, sync, leap_high, pending_high = new, max(sync, _HIGH_KNOWN), -1, -1
+            elif leap_high >= 0 and (new - leap_high) & 0xFFF <= _NEAR:
+                # The last one was wrong, and with it all events since.
+                tally[TIME_STEPS_BACK] += 1
+                tally[LATE] += n - leap_n
+                n, time_us, time, is_late = leap_n, leap_time_us, leap_time_us * 1000, False
+                epoch_us = leap_epoch_us + (_WRAP_US if new < leap_high else 0)
+                high, leap_high, pending_high = new, -1, -1
+                limit = width if 0 <= row < height else 0
+            elif step < 0x800 or sync == _LOST:
+                if sync == _SYNCHRONOUS:
+                    leap_high, leap_epoch_us = high, epoch_us
+                    leap_time_us, leap_n = time_us, n
                 if new < high:
                     epoch_us += _WRAP_US
                 high, sync, pending_high = new, max(sync, _HIGH_KNOWN), -1
-            elif is_repeated:
+            elif pending_high >= 0 and (new - pending_high) & 0xFFF <= 1:
                 # What came before in this packet is of another time, and so of no use beside it.
                 tally[TIME_JUMPS] += 1
                 tally[LATE] += n
-                n = limit = time_us = epoch_us = 0
-                high, sync, pending_high, is_late = new, _HIGH_KNOWN, -1, False
+                n, limit, time_us, epoch_us = 0, 0, _NEVER_US, 0
+                high, sync, is_late, leap_high, pending_high = new, _HIGH_KNOWN, False, -1, -1
             else:
                 pending_high = new
         elif kind == _TRIGGER:
@@ -204,6 +227,8 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
             tally[UNKNOWN_WORDS] += 1
     state[_HIGH], state[_EPOCH_US], state[_TIME_US] = high, epoch_us, time_us
     state[_IS_LATE], state[_SYNC], state[_PENDING_HIGH] = is_late, sync, pending_high
+    state[_LEAP_HIGH], state[_LEAP_EPOCH_US] = leap_high, leap_epoch_us
+    state[_LEAP_TIME_US] = leap_time_us
     state[_ROW], state[_BASE], state[_POLARITY] = row, base, vector_polarity
     return n
 
