@@ -124,14 +124,16 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
     high, epoch_us, time_us = state[_HIGH], state[_EPOCH_US], state[_TIME_US]
     sync, pending_high = state[_SYNC], state[_PENDING_HIGH]
     leap_high, leap_epoch_us = state[_LEAP_HIGH], state[_LEAP_EPOCH_US]
-    leap_time_us, leap_n = state[_LEAP_TIME_US], 0
+    leap_time_us, leap_n = state[_LEAP_TIME_US], np.uint64(0)
     row, base, vector_polarity = state[_ROW], state[_BASE], state[_POLARITY]
     time = time_us * 1000
     is_late = state[_IS_LATE] != 0
     # Columns below it can be given out: none while the row or the time is bad. So one comparison
     # serves for each event.
     limit = width if sync == _SYNCHRONOUS and not is_late and 0 <= row < height else 0
-    n = 0
+    # Without a sign, so that no index is tested for being negative: as fast again.
+    n = np.uint64(0)
+    out = x, y, t_ns, polarity
     for i in range(len(words)):
         word = np.int64(words[i])
         kind = word >> 12
@@ -139,7 +141,7 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
             column = word & 0x7FF
             if column < limit:
                 x[n], y[n], t_ns[n], polarity[n] = column, row, time, word >> 11 & 1
-                n += 1
+                n += np.uint64(1)
             else:
                 tally[_reason(sync, row, is_late)] += 1
         elif kind == _ADDRESS_Y:
@@ -148,24 +150,20 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
         elif kind == _VECTOR_12 or kind == _VECTOR_8:
             mask = word & (0xFFF if kind == _VECTOR_12 else 0xFF)
             if base >= 0 and base + 12 <= limit:
-                low = mask & 0xFF
-                for k in range(8):
-                    x[n + k] = base + POSITIONS[low, k]
-                    y[n + k], t_ns[n + k], polarity[n + k] = row, time, vector_polarity
-                n += NUM_BITS[low]
+                bits = mask & 0xFF
+                _put(n, 8, bits, base, row, time, vector_polarity, *out)
+                n += np.uint64(NUM_BITS[bits])
                 if kind == _VECTOR_12:
-                    upper = mask >> 8
-                    for k in range(4):
-                        x[n + k] = base + 8 + POSITIONS[upper, k]
-                        y[n + k], t_ns[n + k], polarity[n + k] = row, time, vector_polarity
-                    n += NUM_BITS[upper]
+                    bits = mask >> 8
+                    _put(n, 4, bits, base + 8, row, time, vector_polarity, *out)
+                    n += np.uint64(NUM_BITS[bits])
             else:
                 for k in range(12):
                     if mask >> k & 1:
                         if 0 <= base < limit - k:
                             x[n], y[n], t_ns[n] = base + k, row, time
                             polarity[n] = vector_polarity
-                            n += 1
+                            n += np.uint64(1)
                         elif base < 0:
                             tally[UNDECODABLE] += 1
                         else:
@@ -201,7 +199,7 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
             elif leap_high >= 0 and (new - leap_high) & 0xFFF <= _NEAR:
                 # The last one was wrong, and with it all events since.
                 tally[TIME_STEPS_BACK] += 1
-                tally[LATE] += n - leap_n
+                tally[LATE] += np.int64(n - leap_n)
                 n, time_us, time, is_late = leap_n, leap_time_us, leap_time_us * 1000, False
                 epoch_us = leap_epoch_us + (_WRAP_US if new < leap_high else 0)
                 high, leap_high, pending_high = new, -1, -1
@@ -216,8 +214,8 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
             elif pending_high >= 0 and (new - pending_high) & 0xFFF <= 1:
                 # What came before in this packet is of another time, and so of no use beside it.
                 tally[TIME_JUMPS] += 1
-                tally[LATE] += n
-                n, limit, time_us, epoch_us = 0, 0, _NEVER_US, 0
+                tally[LATE] += np.int64(n)
+                n, limit, time_us, epoch_us = np.uint64(0), 0, _NEVER_US, 0
                 high, sync, is_late, leap_high, pending_high = new, _HIGH_KNOWN, False, -1, -1
             else:
                 pending_high = new
@@ -231,6 +229,20 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
     state[_LEAP_TIME_US] = leap_time_us
     state[_ROW], state[_BASE], state[_POLARITY] = row, base, vector_polarity
     return n
+
+
+@numba.njit(nogil=True, cache=True)
+def _put(n, lanes, bits, column, row, time, bits_polarity, x, y, t_ns, polarity):
+    """Write so many events, of which those of the set bits come first."""
+    # One loop for each array, which becomes one or two vector stores.
+    for k in range(lanes):
+        x[n + np.uint64(k)] = np.uint16(column) + POSITIONS[bits, k]
+    for k in range(lanes):
+        y[n + np.uint64(k)] = row
+    for k in range(lanes):
+        t_ns[n + np.uint64(k)] = time
+    for k in range(lanes):
+        polarity[n + np.uint64(k)] = bits_polarity
 
 
 @numba.njit(nogil=True, cache=True)
