@@ -89,6 +89,13 @@ def _replay(options: argparse.Namespace) -> None:
     print(summary(replay(settings, options.out), options.out))
 
 
+def _convert(options: argparse.Namespace) -> None:
+    from mle_sam_ros.bags.convert.convert import convert
+
+    convert(options.data_set, options.source, options.out, options.part)
+    print(f'{options.out}  {options.out.stat().st_size / 1e6:.1f} MB')
+
+
 def _info(options: argparse.Namespace) -> None:
     import json
 
@@ -262,6 +269,16 @@ def _parser() -> argparse.ArgumentParser:
         help='where the names do not tell, as for replay',
     )  # fmt: skip
     info.add_argument('--json', action='store_true', help='print JSON')
+
+    convert = command('convert', _convert, 'make a bag of a public recording')
+    convert.add_argument('data_set', choices=('dsec', 'm3ed', 'kitti', 'muses', 'deliver'))
+    convert.add_argument(
+        'source', type=Path, help='directory or file as downloaded; see docs/recordings.md'
+    )
+    convert.add_argument('out', type=Path, help='.mcap file to write')
+    convert.add_argument(
+        '--part', help='of muses, such as val/fog/night; of deliver, cloud/val/MAP_10_point102'
+    )
 
     play = command('play', _play, 'publish a bag through ROS 2 with its timing and /clock')
     play.add_argument('bag', help='.mcap file or rosbag2 directory')

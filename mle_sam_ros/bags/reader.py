@@ -220,6 +220,11 @@ def _definitions(path: Path, files: list[_File]) -> dict[str, tuple[str, str, st
     definitions: dict[str, tuple[str, str, str]] = {}
     for file in files:
         for topic, definition in file.topics.items():
+            if not (topic.isprintable() and definition[0].isprintable()):
+                raise InputError(
+                    f'{path}: expected plain names of topics and types, got {topic!r} and '
+                    f'{definition[0]!r}; the file is damaged, copy it again'
+                )
             first = definitions.setdefault(topic, definition)
             if first[0] != definition[0]:
                 raise InputError(

@@ -102,9 +102,10 @@ class SqliteFile:
             # Not `yield from`, which closes the cursor of a database that is closed already.
             for row in self._database.execute(text, values):  # noqa: UP028
                 yield row
-        except sqlite3.Error as error:
+        # The latter for a damaged name, even within the message of the former.
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise InputError(
-                f'{self._path}: expected a rosbag2 database, got {str(error)!r}; '
+                f'{self._path}: expected a rosbag2 database, got {str(error)[:120]!r}; '
                 'the file is damaged or of another kind, copy it again'
             ) from None
 

@@ -98,6 +98,7 @@ def test_bytes_that_are_no_message(directory, name, content):
     text=st.text(max_size=60) | st.sampled_from(['uint8 a', 'my_msgs/Odd a', 'uint8[<=9] a\n']),
 )
 @example('my_msgs/msg/Odd', 'ros2msg', 'my_msgs/Odd self')
+@example('\n', 'ros2msg', '')
 def test_unknown_and_foreign_schemas(directory, name, encoding, text):
     path = directory / 'schema.mcap'
     with path.open('wb') as stream:

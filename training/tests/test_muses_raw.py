@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import h5py
-from mle_sam.datasets.muses_raw import RawSensors, read_cloud, read_events
+from mle_sam.datasets.muses_raw import RawSensors, read_cloud
 from mle_sam.recipe import read_recipe
+from mle_sam_ros.bags.data_sets.muses_files import read_events
 from mle_sam_ros.bags.muses_calibration import FRAME_HW
 from mle_sam_ros.core.errors import InputError
 from muses_tree import (
@@ -246,7 +247,7 @@ def test_what_is_no_stream_of_events_is_named(tmp_path, spoil):
     write_events(tmp_path / 'a.h5', *events(0))
     with h5py.File(tmp_path / 'a.h5', 'a') as file:
         spoil(file)
-    with pytest.raises(InputError, match=r'a\.h5: expected events/x, y, t and p') as caught:
+    with pytest.raises(InputError, match=r'a\.h5: expected events/') as caught:
         read_events(tmp_path / 'a.h5', WINDOW_NS)
     assert '\n' not in str(caught.value)
 
@@ -256,5 +257,5 @@ def test_event_files_cut_short_are_named(tmp_path, share):
     write_events(tmp_path / 'a.h5', *events(0))
     content = (tmp_path / 'a.h5').read_bytes()
     (tmp_path / 'a.h5').write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r'a\.h5: expected events/x, y, t and p'):
+    with pytest.raises(InputError, match=r'a\.h5: expected an HDF5 file that can be read'):
         read_events(tmp_path / 'a.h5', WINDOW_NS)

@@ -23,11 +23,13 @@ class Frame(NamedTuple):
         name: `val/fog/night/REC0012_frame_000345`.
         condition: weather and time of day: `fog_night`.
         paths: modality to the file of its sensor.
+        exposure_us: begin and end of the exposure; None where meta.json does not say.
     """
 
     name: str
     condition: str
     paths: dict[str, Path]
+    exposure_us: tuple[int, int] | None
 
     @property
     def labels(self) -> Path:
@@ -93,4 +95,9 @@ def _frame(entry: dict[str, Any], modalities: tuple[str, ...], where: str) -> Fr
         )
     name = camera.relative_to(_CAMERA).as_posix().removesuffix(_CAMERA_ENDING)
     condition = f'{entry["weather"]}_{entry["time_of_day"]}'
-    return Frame(name, condition, {m: Path(entry[_PATH_FIELDS[m]]) for m in modalities})
+    paths = {name: Path(entry[_PATH_FIELDS[name]]) for name in modalities}
+    begin, end = (
+        entry.get(f'frame_camera_exposure_{moment}_timestamp_us') for moment in ('start', 'end')
+    )
+    is_told = isinstance(begin, int) and isinstance(end, int)
+    return Frame(name, condition, paths, (begin, end) if is_told else None)
