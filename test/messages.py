@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 
-FLOAT32, UINT16, UINT32, UINT8, FLOAT64 = 7, 4, 6, 2, 8
+FLOAT32, UINT16, UINT32, UINT8, FLOAT64, INT32 = 7, 4, 6, 2, 8, 5
 
 
 def header(stamp_ns=0, frame_id='camera_optical_frame'):
@@ -41,6 +41,7 @@ def cloud(columns, stamp_ns=0, point_step=None):
     """A PointCloud2 of {name: (datatype, offset, values)}."""
     numpy_types = {
         FLOAT32: '<f4', UINT16: '<u2', UINT32: '<u4', UINT8: 'u1', FLOAT64: '<f8',
+        INT32: '<i4',
     }  # fmt: skip
     end = max(o + np.dtype(numpy_types[kind]).itemsize for kind, o, _ in columns.values())
     layout = np.dtype(
@@ -83,3 +84,23 @@ def camera_info(
             do_rectify=False,
         ),
     )  # fmt: skip
+
+
+def transforms(*items):
+    """A TFMessage of (parent, child, translation, quaternion x y z w[, stamp_ns])."""
+    return SimpleNamespace(
+        transforms=[
+            SimpleNamespace(
+                header=header(*stamp, frame_id=parent), child_frame_id=child,
+                transform=SimpleNamespace(
+                    translation=_xyz(translation),
+                    rotation=SimpleNamespace(**dict(zip('xyzw', quaternion, strict=True))),
+                ),
+            )
+            for parent, child, translation, quaternion, *stamp in items
+        ]
+    )  # fmt: skip
+
+
+def _xyz(values):
+    return SimpleNamespace(**dict(zip('xyz', values, strict=True)))

@@ -134,7 +134,7 @@ def measure(
         (direction[seen] * range_m[seen, None]).astype(np.float32),
         np.clip(intensity[seen], 0, 255).astype(np.float32),
         sweep.time_ns[seen],
-        (np.flatnonzero(seen) % model.num_beams).astype(np.uint16),
+        ring=(np.flatnonzero(seen) % model.num_beams).astype(np.uint16),
     )
 
 
