@@ -35,13 +35,14 @@ class HealthLimits:
         error_after_s: a warning that has lasted this long becomes an error, in seconds.
         suspect_after_s: the router has to contradict a sensor's health this long before it is
             told, in seconds.
-        max_latency_ms: stamp to mask, in milliseconds; a slower median is told. 0 sets no limit.
+        max_processing_time_ms: of one frame, in milliseconds; a slower one is told. 0 sets no
+            limit.
     """
 
     stale_after_s: float = 1.0
     error_after_s: float = 5.0
     suspect_after_s: float = 5.0
-    max_latency_ms: float = 0.0
+    max_processing_time_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class Escalation:
         if self._since_s is None:
             self._since_s = now_s
         return Level.ERROR if now_s - self._since_s >= error_after_s else Level.WARN
+
+    def duration_s(self, now_s: float) -> float:
+        """How long it has not been fine."""
+        return 0.0 if self._since_s is None else now_s - self._since_s
 
 
 @dataclass(frozen=True)

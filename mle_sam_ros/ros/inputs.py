@@ -14,6 +14,7 @@ from mle_sam_ros.core.manifest import (
     ModalitySpec,
     RgbEncoding,
 )
+from mle_sam_ros.core.stamp import stamp_ns
 from mle_sam_ros.ros.message_types import message_class
 from mle_sam_ros.ros.parameters import NodeParameters
 from rclpy.event_handler import SubscriptionEventCallbacks
@@ -123,7 +124,8 @@ class Input:
         self.last_fault = ''
         self.incompatible_qos = 0
         self._last_s: float | None = None
-        self._reported = (0, 0, time.monotonic())
+        self._last_stamp_ns: int | None = None
+        self._delay_ns = 0
         self._lock = threading.Lock()
         self._node = node
         self._submit = submit
@@ -148,20 +150,27 @@ class Input:
         """Seconds since the last message; None before the first."""
         return None if self._last_s is None else time.monotonic() - self._last_s
 
+    @property
+    def stamp_s(self) -> float:
+        """The last message's stamp, in seconds; 0 before the first, or if it has none."""
+        return (self._last_stamp_ns or 0) * 1e-9
+
+    @property
+    def delay_s(self) -> float | None:
+        """Seconds by which the last stamp lay behind the node's clock; None where unknown."""
+        return None if self._last_stamp_ns is None else self._delay_ns * 1e-9
+
+    @property
+    def num_publishers(self) -> int:
+        """Publishers of the topic that are known now."""
+        return self._node.count_publishers(self.topic)
+
     def report_fault(self, message: str) -> None:
         """Note something that could not be used; any thread."""
         with self._lock:
             self.faults += 1
             # What reads messages knows streams; people know topics.
             self.last_fault = message.replace(f'{self.spec.stream}:', f'{self.topic}:', 1)
-
-    def take_report(self) -> tuple[float, int]:
-        """Messages per second, and number of faults, since the last call."""
-        with self._lock:
-            received, faults, since_s = self._reported
-            self._reported = (self.received, self.faults, time.monotonic())
-            elapsed_s = max(self._reported[2] - since_s, 1e-3)
-            return (self.received - received) / elapsed_s, self.faults - faults
 
     def destroy(self) -> None:
         """Unsubscribe."""
@@ -170,6 +179,9 @@ class Input:
     def _receive(self, message: Any) -> None:
         self.received += 1
         self._last_s = time.monotonic()
+        if hasattr(message, 'header'):
+            self._last_stamp_ns = stamp_ns(message.header)
+            self._delay_ns = self._node.get_clock().now().nanoseconds - self._last_stamp_ns
         self._submit(self.spec.stream, message)
 
     def _lose(self, event: Any) -> None:

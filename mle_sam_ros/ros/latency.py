@@ -31,6 +31,11 @@ class Stopwatch:
         yield
         self.add(stage, (time.perf_counter() - start_s) * 1e3)
 
+    def latest(self) -> dict[str, float]:
+        """Stage to its last duration, milliseconds."""
+        with self._lock:
+            return {stage: values[-1] for stage, values in self._durations_ms.items()}
+
     def percentiles(self) -> dict[str, tuple[float, float, float]]:
         """Stage to (p50, p95, p99) of its last 600 durations, milliseconds."""
         with self._lock:

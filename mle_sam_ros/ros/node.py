@@ -19,10 +19,8 @@ from mle_sam_ros.ros.building import BuildReporter
 from mle_sam_ros.ros.diagnostics import (
     diagnostic_array,
     ERROR,
-    FrameReporter,
-    input_status,
-    latency_status,
     OK,
+    Reporter,
     status,
     WARN,
 )  # fmt: skip
@@ -87,7 +85,7 @@ class PerceptionNode(LifecycleNode):
         self._building = ''
         self._faults: dict[str, str] = {}
         self._stopwatch = Stopwatch()
-        self._frames = FrameReporter()
+        self._reporter: Reporter | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self._watch_parameters()
         # On the steady clock: under simulated time without /clock other timers never fire.
@@ -197,7 +195,7 @@ class PerceptionNode(LifecycleNode):
     def _activate(self) -> None:
         manifest = self._bundle.manifest
         specs = input_specs(manifest, self.parameters)
-        self._stopwatch, self._frames, self._faults = Stopwatch(), FrameReporter(), {}
+        self._stopwatch, self._faults = Stopwatch(), {}
         with ExitStack() as running:
             running.callback(self._forget)
             self._pipeline = Pipeline(
@@ -210,6 +208,7 @@ class PerceptionNode(LifecycleNode):
             unplaced = (
                 set(manifest.modality_names) - {'camera'} - set(self._calibration.camera_from)
             )
+            self._reporter = Reporter(manifest.modality_names, self._stopwatch)
             self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
             running.callback(self._outputs.destroy)
             self._worker = Worker(
@@ -278,6 +277,7 @@ class PerceptionNode(LifecycleNode):
 
     def _publish(self, prediction: Prediction) -> None:
         self._outputs.publish(prediction, self._pipeline.projection.camera)
+        self._reporter.observe(prediction)
 
     def _report_fault(self, stream: str, message: str) -> None:
         projection = self._pipeline.projection
@@ -296,15 +296,12 @@ class PerceptionNode(LifecycleNode):
     def _diagnose(self) -> None:
         statuses = [self._engine_status()]
         if self._worker is not None:
-            counters = self._worker.counters
-            statuses += [
-                input_status(
-                    source, self._lack(source), counters['streams'].get(source.spec.stream)
-                )
-                for source in self._inputs.values()
-            ]
-            statuses.append(self._frames.status(counters['frames'], self._stopwatch))
-            statuses.append(latency_status(self._stopwatch))
+            statuses += self._reporter.statuses(
+                list(self._inputs.values()),
+                self._lack,
+                self._worker.counters,
+                self.parameters.diagnostics,
+            )
         model = self._bundle.manifest.model if self._bundle else ''
         array = diagnostic_array(
             statuses, self.get_fully_qualified_name(), model, self.get_clock().now().to_msg()

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.health import HealthLimits
 from mle_sam_ros.ros.executor import EXECUTORS
 from mle_sam_ros.runtime.build import COMPILED_BACKENDS
 from mle_sam_ros.runtime.engine import BACKENDS
@@ -48,6 +49,10 @@ _RANGES: dict[str, tuple[float, float]] = {
     'threads': (0, 256),
     'num_lidars': (1, 8),
     'overlay_opacity': (0.0, 1.0),
+    'stale_after_s': (0.1, 60.0),
+    'error_after_s': (0.0, 3600.0),
+    'suspect_after_s': (0.0, 3600.0),
+    'max_processing_time_ms': (0.0, 60_000.0),
     'offset_ns': (-10 * _SECOND, 10 * _SECOND),
     'buffer_bytes': (1, 1 << 36),
 }
@@ -82,6 +87,7 @@ class NodeParameters:
         executor: what spins the node's own process: events, or classic where that makes trouble.
         overlay_opacity: of the colours over the camera image, 0 to 1.
         alignment: how the streams are paired in time.
+        diagnostics: when /diagnostics complains.
     """
 
     bundle: str = ''
@@ -100,6 +106,7 @@ class NodeParameters:
     executor: str = 'events'
     overlay_opacity: float = 0.5
     alignment: Alignment = field(default_factory=Alignment)
+    diagnostics: HealthLimits = field(default_factory=HealthLimits)
 
     def check(self) -> None:
         """Reject values that no range can describe.
