@@ -18,10 +18,15 @@ NODE_NAME = '/mle_sam/perception'
 # The node's topics in its namespace, to those of recordings; the launch file does the same.
 REMAPPINGS = {
     'camera/image': '/camera/image',
+    'camera/image/compressed': '/camera/image/compressed',
     'camera/camera_info': '/camera/camera_info',
     'lidar/points': '/lidar/points',
+    'lidar_2/points': '/lidar_2/points',
     'events': '/event_camera/events',
     'events/camera_info': '/event_camera/camera_info',
+    'depth/image': '/depth/image',
+    'odometry': '/odometry',
+    'twist': '/twist',
 }
 
 
