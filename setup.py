@@ -32,6 +32,9 @@ def ros(rclpy: str, messages: str, interfaces: str) -> list[str]:
     return [f'ros-rclpy[fastrtps]=={rclpy}'] + [f'ros-{n}=={v}' for n, v in versions.items()]
 
 
+# What `mle-sam convert` needs: HDF5, and the codecs that event files are packed with.
+CONVERT = ['h5py>=3.8', 'hdf5plugin>=4.1']
+
 setup(
     name=NAME,
     version='0.1.0',
@@ -66,10 +69,20 @@ setup(
         'zstandard',
     ],
     extras_require={
+        'convert': CONVERT,
         'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
         'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
         'simulation': ['open3d'],
-        'test': ['hypothesis', 'mypy', 'onnx', 'pytest', 'pytest-timeout', 'ruff', 'types-PyYAML'],
+        'test': [
+            *CONVERT,
+            'hypothesis',
+            'mypy',
+            'onnx',
+            'pytest',
+            'pytest-timeout',
+            'ruff',
+            'types-PyYAML',
+        ],
     },
     entry_points={
         'console_scripts': [

@@ -4,6 +4,7 @@ import json
 
 from bundles import write_tiny_bundle
 import cv2
+from data_set_trees import write_kitti
 from mle_sam_ros.cli import main
 import numpy as np
 import pytest
@@ -54,3 +55,22 @@ def test_replay_against_files_of_another_data_set(capsys, tmp_path, drive):
     assert (metrics['frames_scored'], metrics['frames_without_mask']) == (3, 0)
     assert run(*command, tmp_path / 'none.yaml') == 2
     assert 'none.yaml: expected one of cityscapes' in capsys.readouterr().err
+
+
+def test_convert(capsys, tmp_path):
+    drive = write_kitti(tmp_path / 'raw')
+    assert run('convert', 'kitti', drive, tmp_path / 'a.mcap') == 0
+    assert str(tmp_path / 'a.mcap') in capsys.readouterr().out
+    assert run('info', tmp_path / 'a.mcap') == 0
+    assert 'camera_from.lidar: there' in capsys.readouterr().out
+    (drive / 'image_02' / 'timestamps.txt').unlink()
+    assert run('convert', 'kitti', drive, tmp_path / 'b.mcap') == 2
+    assert 'timestamps.txt: expected a file' in capsys.readouterr().err
+    assert not (tmp_path / 'b.mcap').exists()
+
+
+def test_data_sets_are_those_of_the_converters():
+    from mle_sam_ros import cli
+    from mle_sam_ros.bags.convert.convert import DATA_SETS
+
+    assert cli._DATA_SETS == DATA_SETS

@@ -13,6 +13,7 @@ from mle_sam_ros.bags.timing import Timing, TimingTally
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import check_image
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.projection import Projection
@@ -187,6 +188,8 @@ def _check(stream: str, kind: str, message: Any, topic: str) -> None:
         check_image(message, topic)
     elif stream == 'lidar':
         decode_cloud(message, topic)
+    elif stream == 'event':
+        EventDecoder().decode(message, topic)
 
 
 def _image_content(message: Any) -> str:
