@@ -20,6 +20,7 @@ from mle_sam_ros.core.projection import Projection
 from tqdm import tqdm
 
 _IMAGE = 'sensor_msgs/msg/Image'
+_COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 _CAMERA_INFO = 'sensor_msgs/msg/CameraInfo'
 _CLOUD = 'sensor_msgs/msg/PointCloud2'
 _EVENT_PACKET = 'event_camera_msgs/msg/EventPacket'
@@ -184,7 +185,7 @@ def _topic_info(bag: BagReader, topic: str, stream: str | None, timing: Timing) 
 
 def _check(stream: str, kind: str, message: Any, topic: str) -> None:
     """What the pipeline would refuse of a message by itself."""
-    if kind == _IMAGE:
+    if kind in (_IMAGE, _COMPRESSED_IMAGE):
         check_image(message, topic)
     elif stream == 'lidar':
         decode_cloud(message, topic)
@@ -194,6 +195,10 @@ def _check(stream: str, kind: str, message: Any, topic: str) -> None:
 
 def _image_content(message: Any) -> str:
     return f'{message.width} x {message.height} {message.encoding}'
+
+
+def _compressed_content(message: Any) -> str:
+    return f'{message.format}, {len(message.data)} bytes'
 
 
 def _camera_info_content(message: Any) -> str:
@@ -212,6 +217,7 @@ def _events_content(message: Any) -> str:
 
 _DESCRIPTIONS = {
     _IMAGE: _image_content,
+    _COMPRESSED_IMAGE: _compressed_content,
     _CAMERA_INFO: _camera_info_content,
     _CLOUD: _cloud_content,
     _EVENT_PACKET: _events_content,

@@ -99,5 +99,5 @@ def _frame(entry: dict[str, Any], modalities: tuple[str, ...], where: str) -> Fr
     begin, end = (
         entry.get(f'frame_camera_exposure_{moment}_timestamp_us') for moment in ('start', 'end')
     )
-    is_told = isinstance(begin, int) and isinstance(end, int)
-    return Frame(name, condition, paths, (begin, end) if is_told else None)
+    exposure_us = (begin, end) if isinstance(begin, int) and isinstance(end, int) else None
+    return Frame(name, condition, paths, exposure_us)
