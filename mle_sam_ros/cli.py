@@ -41,6 +41,7 @@ def _refuse(message: str) -> int:
 
 
 _BACKENDS = ('onnx', 'openvino', 'tensorrt', 'torch', 'torch_tensorrt')
+_DATA_SETS = ('dsec', 'm3ed', 'kitti', 'muses', 'deliver')
 
 # Rooms are imported where they are used: a vehicle needs no simulator, a laptop no ROS.
 
@@ -181,6 +182,22 @@ def _calibration(options: argparse.Namespace) -> None:
     print(options.out)
 
 
+def _check_calibration(options: argparse.Namespace) -> None:
+    from mle_sam_ros.bags.calibration_file import read_calibration
+    from mle_sam_ros.replay.check_calibration import (
+        check_calibration,
+        CheckSettings,
+        describe_scores,
+    )
+
+    settings = CheckSettings(
+        options.bag,
+        dict(_pair(text, '--topic', '=') for text in options.topic),
+        read_calibration(options.calibration) if options.calibration else None,
+    )
+    _print(describe_scores(check_calibration(settings, options.out), options.out))
+
+
 def _pair(text: str, option: str, separator: str) -> tuple[str, str]:
     left, found, right = text.partition(separator)
     if not (left and found and right):
@@ -271,7 +288,7 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument('--json', action='store_true', help='print JSON')
 
     convert = command('convert', _convert, 'make a bag of a public recording')
-    convert.add_argument('data_set', choices=('dsec', 'm3ed', 'kitti', 'muses', 'deliver'))
+    convert.add_argument('data_set', choices=_DATA_SETS)
     convert.add_argument(
         'source', type=Path, help='directory or file as downloaded; see docs/recordings.md'
     )
@@ -338,6 +355,20 @@ def _parser() -> argparse.ArgumentParser:
         action='store_true',
         help="of a recording: the camera's images are rectified",
     )
+
+    check_rig = command(
+        'check-calibration', _check_calibration,
+        'draw LiDAR and events over the images of a recording, and score the extrinsics',
+    )  # fmt: skip
+    check_rig.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    check_rig.add_argument('--calibration', type=Path, help='file; else from the recording')
+    check_rig.add_argument(
+        '--out', type=Path, default=Path('out/calibration'), help='directory to write'
+    )
+    check_rig.add_argument(
+        '--topic', action='append', default=[], metavar='STREAM=TOPIC',
+        help='where the names do not tell',
+    )  # fmt: skip
     return parser
 
 
