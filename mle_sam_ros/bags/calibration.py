@@ -13,7 +13,7 @@ _CAMERAS = {'camera': 'camera_info', 'event': 'event_camera_info'}
 _PLACED = ('event', 'lidar')
 
 
-def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
+def calibration_of(bag: BagReader, topics: Topics, camera_rectified: bool = False) -> Calibration:
     """Read camera models and mounting poses from a recording.
 
     The models come from the first CameraInfo of each camera, the poses from every message of
@@ -23,6 +23,7 @@ def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
     Args:
         bag: the recording.
         topics: its streams.
+        camera_rectified: whether P and R of the camera's CameraInfo count, not K and D.
 
     Raises:
         InputError: for a CameraInfo that cannot be used, or transforms that form no tree.
@@ -31,7 +32,10 @@ def calibration_of(bag: BagReader, topics: Topics) -> Calibration:
     for name, info in _CAMERAS.items():
         topic = getattr(topics, info)
         for item in islice(bag.messages([topic] if topic else []), 1):
-            cameras[name] = CameraModel.from_camera_info(item.message, f'{bag.path}: {topic}')
+            is_rectified = name == 'camera' and camera_rectified
+            cameras[name] = CameraModel.from_camera_info(
+                item.message, f'{bag.path}: {topic}', is_rectified
+            )
     rig = Rig({})
     try:
         hear_rig(bag, topics, rig)
@@ -49,7 +53,7 @@ def hear_rig(bag: BagReader, topics: Topics, rig: Rig) -> None:
     """
     for item in bag.messages([topics.tf_static] if topics.tf_static else []):
         rig.receive('tf_static', item.message)
-    for stream in (*_CAMERAS, *_CAMERAS.values(), 'lidar'):
-        topic = getattr(topics, stream)
+    streams = {name: getattr(topics, name) for name in (*_CAMERAS, *_CAMERAS.values(), 'lidar')}
+    for stream, topic in (streams | dict(topics.others)).items():
         for item in islice(bag.messages([topic] if topic else []), 1):
             rig.hear_frame(stream, item.message.header.frame_id)

@@ -8,10 +8,12 @@ from statistics import median_low
 import time
 from typing import Any
 
+from mle_sam_ros.bags.calibration import hear_rig
 from mle_sam_ros.bags.describe import Topics
 from mle_sam_ros.bags.reader import BagReader
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.manifest import Manifest
@@ -39,6 +41,7 @@ class Drive:
         calibration: Calibration,
         drop: Collection[str] = (),
         keep_going: bool = False,
+        motion: MotionSettings | None = None,
     ) -> None:
         """Set up.
 
@@ -47,13 +50,16 @@ class Drive:
             topics: of the recording.
             manifest: of the engine's bundle.
             engine: makes the masks.
-            calibration: of the rig.
+            calibration: of the rig; what it leaves open comes from the recording: its static
+                transforms and first CameraInfo as if they had been there from the start.
             drop: streams to leave out, as if their sensors had never been switched on.
             keep_going: count what cannot be read or placed and go on, as the node does.
+            motion: where the vehicle's motion is taken from; nowhere by default.
 
         Raises:
-            InputError: for a stream that the model does not have, or if none is left; without
-                `keep_going` also for a recorded sensor that has no calibration.
+            InputError: for a stream that the model does not have, or if none is left; for a motion
+                that the recording does not tell; without `keep_going` also for a recorded sensor
+                that has no calibration.
         """
         _check_drop(drop, manifest)
         alignment = Alignment()
@@ -62,17 +68,33 @@ class Drive:
             alignment = replace(
                 alignment, camera=replace(alignment.camera, default_period_ns=period_ns)
             )
-        self.pipeline = Pipeline(manifest, engine, calibration, alignment, time.perf_counter_ns)
+        self.pipeline = Pipeline(
+            manifest,
+            engine,
+            calibration,
+            alignment,
+            time.perf_counter_ns,
+            motion=motion,
+            num_lidars=1 + len(_more_lidars(topics)),
+        )
         self.faults: Counter[str] = Counter()
         self._reader = reader
         self._keep_going = keep_going
         self._streams = {
             topic: stream
             for stream, topic in _topic_of(topics, manifest).items()
-            if topic is not None and stream not in drop
+            if topic is not None and self.pipeline.projection.modality_of(stream) not in drop
         }
-        if not keep_going:
-            self._check_calibration(manifest)
+        self._prime(topics)
+        if motion is not None and motion.source != 'none':
+            self._streams[self._motion_topic(topics, motion.source)] = motion.source
+        if topics.tf is not None and any(self._lacks(manifest)):
+            self._streams[topics.tf] = 'tf'  # what is not placed for good may be moving
+        if not keep_going and 'tf' not in self._streams.values():
+            for lack in self._lacks(manifest):
+                raise InputError(
+                    f'{self._reader.path}: {lack}; or go on without it (--keep-going)'
+                )
 
     def predictions(self) -> Iterator[tuple[int, Prediction]]:
         """The mask of every instant that gets one, and when it was complete (log time).
@@ -138,14 +160,36 @@ class Drive:
                 'in_future, record with stamps and log times on the same clock'
             )
 
-    def _check_calibration(self, manifest: Manifest) -> None:
+    def _prime(self, topics: Topics) -> None:
+        """What a node that was there before the recording had heard."""
+        try:
+            hear_rig(self._reader, topics, self.pipeline.projection.rig)
+            for topic, stream in self._streams.items():
+                if stream.endswith('camera_info'):
+                    for item in islice(self._reader.messages([topic]), 1):
+                        self.pipeline.prime(stream, item.message)
+        except InputError as error:
+            if not self._keep_going:
+                raise InputError(f'{self._reader.path}: {error}') from None
+            self.faults[str(error)] += 1
+
+    def _motion_topic(self, topics: Topics, source: str) -> str:
+        topic = getattr(topics, source)
+        if topic is None:
+            listed = ', '.join(f'{name} ({kind})' for name, kind in self._reader.topics.items())
+            raise InputError(
+                f'{self._reader.path}: expected one topic for the motion from {source}, got '
+                f'{listed}; choose it with --topic {source}=…, or another --motion'
+            )
+        return topic
+
+    def _lacks(self, manifest: Manifest) -> Iterator[str]:
+        """Of every recorded sensor that cannot be placed, why."""
         for stream in self._streams.values():
-            if stream in manifest.modality_names:
+            if self.pipeline.projection.modality_of(stream) in manifest.modality_names:
                 lack = self.pipeline.projection.missing(stream)
                 if lack:
-                    raise InputError(
-                        f'{self._reader.path}: {lack}; or go on without it (--keep-going)'
-                    )
+                    yield lack
 
     def _deadline_ns(self) -> int:
         deadline_ns = self.pipeline.assembler.next_deadline_ns()
@@ -159,8 +203,13 @@ def _topic_of(topics: Topics, manifest: Manifest) -> dict[str, str | None]:
     if 'event' in manifest.modality_names:
         topic_of |= {'event': topics.event, 'event_camera_info': topics.event_camera_info}
     if 'lidar' in manifest.modality_names:
-        topic_of['lidar'] = topics.lidar
-    return topic_of
+        topic_of |= {'lidar': topics.lidar, **_more_lidars(topics)}
+    names = manifest.modality_names
+    return topic_of | {name: topic for name, topic in topics.others.items() if name in names}
+
+
+def _more_lidars(topics: Topics) -> dict[str, str]:
+    return {name: topic for name, topic in topics.others.items() if name.startswith('lidar_')}
 
 
 def _period_ns(reader: BagReader, camera_topic: str) -> int | None:

@@ -47,7 +47,7 @@ class NearestStream:
 
     Attributes:
         name: of the stream.
-        offset_ns: from the stamp to the common time; to the middle of a sweep stamped otherwise.
+        offset_ns: from the sensor's clock to the common time.
         max_age_ns: greatest distance in time, to either side, at which a sample still serves.
         buffer_ns: time span of the samples kept.
         buffer_bytes: memory of the samples kept.
@@ -65,6 +65,18 @@ class NearestStream:
     def __post_init__(self) -> None:
         _check_not_negative(self, 'max_age_ns', 'buffer_ns')
         _check_positive(self, 'buffer_bytes')
+
+
+@dataclass(frozen=True)
+class SweepStream(NearestStream):
+    """A LiDAR: its sweeps are paired by their middle.
+
+    Attributes:
+        middle_ns: from the stamp to the middle of a sweep whose points carry no times; half a
+            revolution where stamps mark its start. Where they do, their middle counts.
+    """
+
+    middle_ns: int = 50 * MILLISECOND
 
 
 @dataclass(frozen=True)

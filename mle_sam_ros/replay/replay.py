@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.class_mapping import class_mapping
 from mle_sam_ros.bags.describe import find_topics, Topics
 from mle_sam_ros.bags.drive import Drive
@@ -15,6 +14,8 @@ from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.ego_motion import MotionSettings
+from mle_sam_ros.core.manifest import AlignedImageEncoding, DepthHhaEncoding
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
@@ -61,6 +62,7 @@ class Settings:
         reuse_features: of `runtime.engine`.
         keep_going: count messages that cannot be used, and go on as the node does; otherwise the
             first one ends the replay.
+        motion: where the vehicle's own motion is taken from; None leaves sweeps as measured.
     """
 
     bag_path: Path
@@ -76,6 +78,7 @@ class Settings:
     threads: int | None = None
     reuse_features: bool = False
     keep_going: bool = False
+    motion: MotionSettings | None = None
 
 
 def replay(settings: Settings, out: Path) -> dict[str, Any]:
@@ -204,17 +207,22 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
     bundle = Bundle.open(settings.bundle_path)
     # The ground truth is read alongside the drive, by a reader of its own.
     with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
-        topics = find_topics(reader, settings.topics)
-        calibration = settings.calibration or calibration_of(reader, topics)
+        aligned = [
+            modality.name
+            for modality in bundle.manifest.modalities
+            if isinstance(modality.encoding, AlignedImageEncoding | DepthHhaEncoding)
+        ]
+        topics = find_topics(reader, settings.topics, aligned)
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         drive = Drive(
             reader,
             topics,
             bundle.manifest,
             engine,
-            calibration,
+            settings.calibration or Calibration(),
             settings.drop,
             settings.keep_going,
+            settings.motion,
         )
         yield _Session(
             settings, bundle, engine, drive, _truth(settings, bundle, truth_reader, topics)

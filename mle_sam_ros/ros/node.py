@@ -12,6 +12,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mle_sam_ros.bags.calibration_file import read_calibration
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.depth import GROUND
+from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.warm_up import warm_up
@@ -25,7 +27,6 @@ from mle_sam_ros.ros.diagnostics import (
     WARN,
 )  # fmt: skip
 from mle_sam_ros.ros.executor import new_executor
-from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.inputs import Input, input_specs
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.memory import release_memory
@@ -62,6 +63,10 @@ class PerceptionNode(LifecycleNode):
 
     A transition fails, and leaves the state it came from, for an `InputError`; anything else is an
     error: the node then lets everything go and is unconfigured again.
+
+    Attributes:
+        parameters: as they are now.
+        is_configuring: whether it is at that, which may take minutes.
     """
 
     def __init__(self, *, namespace: str = 'mle_sam', **arguments: Any) -> None:
@@ -73,6 +78,7 @@ class PerceptionNode(LifecycleNode):
         """
         super().__init__('perception', namespace=namespace, **arguments)
         self.parameters = declare_parameters(self)
+        self.is_configuring = False
         self._bundle: Bundle | None = None
         self._engine: Any = None
         self._calibration = Calibration()
@@ -151,6 +157,7 @@ class PerceptionNode(LifecycleNode):
         self.parameters.check()
         with ExitStack() as undo:
             undo.callback(self._release)
+            self.is_configuring = True
             self._bundle = Bundle.open(self.parameters.bundle)
             # What could not be subscribed to is better told now than when activating.
             input_specs(self._bundle.manifest, self.parameters)
@@ -158,6 +165,7 @@ class PerceptionNode(LifecycleNode):
             self._calibration = read_calibration(path) if path else Calibration()
             self._engine = self._open_engine()
             warm_up(self._bundle.manifest)
+            self.is_configuring = False
             undo.pop_all()
         self.get_logger().info(f'{self._bundle.directory} on {self._engine.description}: proven')
 
@@ -204,16 +212,17 @@ class PerceptionNode(LifecycleNode):
                 self._calibration,
                 self.parameters.alignment,
                 time.perf_counter_ns,
+                self.parameters.camera_rectified,
+                MotionSettings(self.parameters.motion, self.parameters.fixed_frame),
+                self.parameters.num_lidars,
+                self.parameters.lidar,
             )
-            unplaced = (
-                set(manifest.modality_names) - {'camera'} - set(self._calibration.camera_from)
-            )
+            self._pipeline.projection.rig.hear_frame(GROUND, self.parameters.ground_frame)
             self._reporter = Reporter(manifest.modality_names, self._stopwatch)
             self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
             running.callback(self._outputs.destroy)
             self._worker = Worker(
                 self._pipeline,
-                Extrinsics(self._pipeline.projection, sorted(unplaced)),
                 lambda: self.get_clock().now().nanoseconds,
                 self._publish,
                 self._report_fault,
@@ -241,6 +250,7 @@ class PerceptionNode(LifecycleNode):
         try:
             self._deactivate()
         finally:
+            self.is_configuring = False
             self._engine = self._bundle = None
             self._calibration = Calibration()
             release_memory()
@@ -256,7 +266,7 @@ class PerceptionNode(LifecycleNode):
         try:
             changed = self._changed(parameters)
             if self._bundle is not None:
-                changed.alignment.streams(self._bundle.manifest)
+                changed.alignment.streams(self._bundle.manifest, changed.num_lidars)
         except InputError as error:
             return SetParametersResult(successful=False, reason=str(error))
         if not _HAS_POST_SET:
@@ -344,9 +354,15 @@ class PerceptionNode(LifecycleNode):
 def main(arguments: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM; returns the exit code."""
     # Our own handlers: rclpy's take the middleware away while the worker may still publish.
-    stop = threading.Event()
+    stop, nodes = threading.Event(), []
+
+    def end(*_: Any) -> None:
+        stop.set()
+        if any(node.is_configuring for node in nodes):
+            raise KeyboardInterrupt  # nothing is published yet, and nobody waits for minutes
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, end)
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = PerceptionNode()
@@ -356,10 +372,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     executor = new_executor(node.parameters.executor)
     executor.add_node(node)
-    if node.parameters.autostart:
-        node.start()
-    while not stop.is_set():
-        executor.spin_once(timeout_sec=_STOP_PERIOD_S)
+    nodes.append(node)
+    try:
+        if node.parameters.autostart:
+            node.start()
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=_STOP_PERIOD_S)
+    except KeyboardInterrupt:
+        node.get_logger().info('ended while it was configuring')
     node.close()
     executor.shutdown()
     node.destroy_node()

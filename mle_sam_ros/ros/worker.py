@@ -9,7 +9,6 @@ from typing import Any
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
-from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.latency import Stopwatch
 
 # Messages that may wait while the worker is busy. Of camera frames only the newest is of use.
@@ -38,7 +37,6 @@ class Worker:
     def __init__(
         self,
         pipeline: Pipeline,
-        extrinsics: Extrinsics,
         now_ns: Callable[[], int],
         publish: Callable[[Prediction], None],
         report_fault: Callable[[str, str], None],
@@ -48,14 +46,12 @@ class Worker:
 
         Args:
             pipeline: owned by the worker's thread from now on.
-            extrinsics: of the same pipeline's projection.
             now_ns: the node's clock.
             publish: sends a prediction out.
             report_fault: stream and one-line message of what could not be used.
             stopwatch: collects how long everything takes.
         """
         self._pipeline = pipeline
-        self._extrinsics = extrinsics
         self._now_ns = now_ns
         self._publish = publish
         self._report_fault = report_fault
@@ -143,10 +139,6 @@ class Worker:
     def _receive(self, arrival: Arrival) -> None:
         stream, message = arrival.stream, arrival.message
         try:
-            if stream == 'tf_static':
-                self._extrinsics.hear_transforms(message)
-                return
-            self._extrinsics.hear_frame(stream, message.header.frame_id)
             self._pipeline.receive(stream, message, arrival.arrival_ns)
         except InputError as error:
             self._report_fault(stream, str(error))

@@ -8,7 +8,7 @@ from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import decode_image, decode_label_image
-from mle_sam_ros.core.transforms import TransformTree
+from mle_sam_ros.core.transform_buffer import TransformBuffer
 import numpy as np
 import pytest
 from recordings import assert_same_events, events, IMAGE, T0, write, write_sqlite
@@ -44,9 +44,9 @@ def test_decoders_get_back_the_arrays(tmp_path):
     np.testing.assert_array_equal(decode_image(by_topic['/camera/image'], 'i'), 255 - IMAGE)
     np.testing.assert_array_equal(decode_label_image(by_topic['/labels'], 'l'), IMAGE[:, :, 0])
     assert_same_events(EventDecoder().decode(by_topic['/events'], 'e'), events(50))
-    tree = TransformTree()
-    tree.update(by_topic['/tf_static'])
-    np.testing.assert_array_equal(tree.lookup('base_link', 'camera'), np.eye(4))
+    buffer = TransformBuffer()
+    buffer.receive(by_topic['/tf_static'], 'tf_static', is_static=True)
+    np.testing.assert_array_equal(buffer.static('base_link', 'camera'), np.eye(4))
 
 
 def test_only_the_chosen_topics_are_read(tmp_path):

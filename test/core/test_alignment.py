@@ -1,7 +1,7 @@
 import copy
+from dataclasses import replace
 
 from mle_sam_ros.core.alignment import Alignment
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import parse_manifest
 import pytest
 from test_manifest import MANIFEST
@@ -24,9 +24,15 @@ def test_the_event_window_is_the_models():
     'encoding',
     [{'kind': 'depth_hha'}, {'kind': 'aligned_image', 'dtype': 'uint8', 'resize': 'nearest'}],
 )
-def test_a_modality_that_no_stream_brings_is_refused(encoding):
+def test_an_aligned_image_has_a_stream_of_its_own_name(encoding):
     mapping = copy.deepcopy(MANIFEST)
     mapping['modalities'][2] |= {'name': 'depth', 'encoding': encoding}
-    manifest = parse_manifest(mapping, 'manifest.json')
-    with pytest.raises(InputError, match=f'depth: expected rgb, .* got {encoding["kind"]}, which'):
-        Alignment().streams(manifest)
+    alignment = Alignment()
+    _, others = alignment.streams(parse_manifest(mapping, 'manifest.json'))
+    assert others[1] == replace(alignment.aligned, name='depth')
+
+
+def test_each_lidar_has_a_stream_of_its_own():
+    manifest = parse_manifest(MANIFEST, 'manifest.json')
+    _, others = Alignment().streams(manifest, num_lidars=3)
+    assert [stream.name for stream in others] == ['event', 'lidar', 'lidar_2', 'lidar_3']

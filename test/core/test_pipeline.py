@@ -132,7 +132,11 @@ def test_missing_calibration_costs_the_lidar_not_the_mask(engine):
     assert expected in prediction.faults['lidar']
 
     pipeline.receive('camera_info', INFO, START + 31 * MS)
-    pipeline.projection.set_extrinsic('lidar', CAMERA_FROM_LIDAR)
+    assert "no transform from 'lidar_frame' to 'camera_optical_frame'" in (
+        pipeline.projection.missing('lidar')
+    )
+    place = ('camera_optical_frame', 'lidar_frame', (0, 0, 0), (0.5, -0.5, 0.5, 0.5))
+    pipeline.receive('tf_static', messages.transforms(place), START + 32 * MS)
     pipeline.receive('camera', image(START + 50 * MS), START + 50 * MS)
     prediction = pipeline.run(pipeline.poll(START + 80 * MS))
     assert prediction.present == {'camera', 'lidar'}

@@ -1,6 +1,7 @@
 import copy
 from dataclasses import replace
 
+import messages
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
@@ -31,6 +32,22 @@ def projection():
     )
 
 
+@pytest.fixture
+def hearing():
+    """A projection that knows the LiDAR's place from /tf_static."""
+    manifest = parse_manifest(MANIFEST, 'manifest.json')
+    projection = Projection(manifest, Calibration({'camera': camera()}))
+    projection.rig.hear_frame('camera', 'camera')
+    projection.rig.hear_frame('lidar', 'laser')
+    projection.rig.receive('tf_static', place(0.0))
+    return projection
+
+
+def place(right_m):
+    """CAMERA_FROM_LIDAR, moved to the right."""
+    return messages.transforms(('camera', 'laser', (right_m, 0, 0), (0.5, -0.5, 0.5, 0.5)))
+
+
 def test_rasters_have_the_size_and_type_of_the_encoding(projection):
     image = np.zeros((320, 640, 3), np.uint8)
     for modality, data, dtype in [
@@ -58,21 +75,22 @@ def test_aligned_images_need_no_calibration(dtype):
     warm_up(manifest)
 
 
-def test_a_new_calibration_moves_the_points(projection):
+def test_a_new_calibration_moves_the_points(hearing):
+    projection = hearing
+
     def column():
         return np.unravel_index(projection.raster('lidar', POINT)[:, :, 0].argmax(), (64, 128))[1]
 
     before = column()
-    moved = CAMERA_FROM_LIDAR.copy()
-    moved[0, 3] = 2.0
-    projection.set_extrinsic('lidar', moved)
+    projection.rig.receive('tf_static', place(2.0))
     after = column()
     assert after > before
     projection.set_camera('camera', camera(640.0))
     assert column() > after
 
 
-def test_a_sweep_is_projected_once_until_the_calibration_changes(projection):
+def test_a_sweep_is_projected_once_until_the_calibration_changes(hearing):
+    projection = hearing
     first = projection.raster('lidar', POINT)
     assert projection.raster('lidar', POINT) is first
     again = replace(POINT)
@@ -80,7 +98,7 @@ def test_a_sweep_is_projected_once_until_the_calibration_changes(projection):
     assert second is not first
     np.testing.assert_array_equal(second, first)
     for change in (
-        lambda: projection.set_extrinsic('lidar', CAMERA_FROM_LIDAR),
+        lambda: projection.rig.receive('tf_static', place(1.0)),
         lambda: projection.set_camera('camera', camera(640.0)),
     ):
         known = projection.raster('lidar', again)

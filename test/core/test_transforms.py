@@ -1,10 +1,5 @@
-from types import SimpleNamespace
-
-from hypothesis import given
-from hypothesis import strategies as st
-import messages
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.transforms import matrix_from_pose, TransformTree
+from mle_sam_ros.core.transforms import inverted, matrices_from_poses, matrix_from_pose
 import numpy as np
 import pytest
 
@@ -20,50 +15,17 @@ def test_quarter_turn_about_z():
     np.testing.assert_allclose(matrix @ [1, 0, 0, 1], [1, 3, 3, 1], atol=1e-12)
 
 
-@given(st.integers(0, 2**32 - 1))
-def test_lookups_compose(seed):
-    rng = np.random.default_rng(seed)
-    base_from_camera, base_from_mast, mast_from_lidar = (random_pose(rng) for _ in range(3))
-    tree = TransformTree()
-    tree.set('base', 'camera', base_from_camera)
-    tree.set('base', 'mast', base_from_mast)
-    tree.set('mast', 'lidar', mast_from_lidar)
-    camera_from_lidar = tree.lookup('camera', 'lidar')
-    expected = np.linalg.inv(base_from_camera) @ base_from_mast @ mast_from_lidar
-    np.testing.assert_allclose(camera_from_lidar, expected, atol=1e-9)
-    np.testing.assert_allclose(
-        tree.lookup('lidar', 'camera') @ camera_from_lidar, np.eye(4), atol=1e-9
-    )
+def test_many_at_once_are_as_one_by_one():
+    rng = np.random.default_rng(1)
+    translations, quaternions = rng.normal(size=(9, 3)), rng.normal(size=(9, 4))
+    quaternions /= np.linalg.norm(quaternions, axis=1, keepdims=True)
+    matrices = matrices_from_poses(translations, quaternions)
+    for matrix, translation, quaternion in zip(matrices, translations, quaternions, strict=True):
+        np.testing.assert_allclose(matrix, matrix_from_pose(translation, quaternion), atol=1e-15)
+    np.testing.assert_allclose(inverted(matrices) @ matrices, [np.eye(4)] * 9, atol=1e-14)
 
 
-def test_reads_messages():
-    rotation = SimpleNamespace(x=0.0, y=0.0, z=0.0, w=1.0)
-    transform = SimpleNamespace(
-        translation=SimpleNamespace(x=1.0, y=0.0, z=2.0), rotation=rotation
-    )
-    stamped = SimpleNamespace(
-        header=messages.header(0, 'base'), child_frame_id='lidar', transform=transform
-    )
-    tree = TransformTree()
-    tree.update(SimpleNamespace(transforms=[stamped]))
-    np.testing.assert_allclose(tree.lookup('base', 'lidar')[:3, 3], [1, 0, 2])
-
-
-def test_missing_chain_names_both_frames():
-    tree = TransformTree()
-    tree.set('base', 'camera', np.eye(4))
-    with pytest.raises(InputError, match=r"from 'lidar' to 'camera'.*publish the missing"):
-        tree.lookup('camera', 'lidar')
-
-
-def test_loop_is_refused():
-    tree = TransformTree()
-    tree.set('a', 'b', np.eye(4))
-    tree.set('b', 'a', np.eye(4))
-    with pytest.raises(InputError, match='loop'):
-        tree.lookup('a', 'b')
-
-
-def test_bad_quaternion_is_refused():
-    with pytest.raises(InputError, match='unit quaternion, got length 0'):
-        matrix_from_pose(np.zeros(3), np.zeros(4))
+@pytest.mark.parametrize('quaternion', [np.zeros(4), np.array([0, 0, 0, 1.1]), [np.nan] * 4])
+def test_bad_quaternion_is_refused(quaternion):
+    with pytest.raises(InputError, match='unit quaternion, got length'):
+        matrix_from_pose(np.zeros(3), np.asarray(quaternion))

@@ -1,76 +1,19 @@
 """The parts of the node that need no traffic."""
 
 import socket
-from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip('rclpy')
 
-from bundles import manifest_mapping
-from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.manifest import parse_manifest
-from mle_sam_ros.core.projection import Projection
 from mle_sam_ros.ros import environment
 from mle_sam_ros.ros.building import BuildReporter
-from mle_sam_ros.ros.extrinsics import Extrinsics
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.message_types import message_class
 from mle_sam_ros.ros.outputs import image_message
 import numpy as np
-from ros_bench import CALIBRATION, CAMERA_FROM_LIDAR
 from std_msgs.msg import Header
-
-
-@pytest.fixture
-def projection():
-    manifest = parse_manifest({**manifest_mapping(), 'files': {}}, 'manifest.json')
-    return Projection(manifest, Calibration(CALIBRATION.cameras, {}))
-
-
-def transforms(*items):
-    return SimpleNamespace(
-        transforms=[
-            SimpleNamespace(
-                header=SimpleNamespace(frame_id=parent),
-                child_frame_id=child,
-                transform=SimpleNamespace(
-                    translation=SimpleNamespace(x=x, y=0.0, z=0.0),
-                    rotation=SimpleNamespace(x=q[0], y=q[1], z=q[2], w=q[3]),
-                ),
-            )
-            for parent, child, x, q in items
-        ]
-    )
-
-
-# The optical frame in the body frame.
-OPTICAL = (-0.5, 0.5, -0.5, 0.5)
-STILL = (0.0, 0.0, 0.0, 1.0)
-
-
-def test_extrinsics_come_together_from_frames_and_transforms(projection):
-    extrinsics = Extrinsics(projection, ['event', 'lidar'])
-    extrinsics.hear_frame('camera', 'camera_optical')
-    extrinsics.hear_transforms(transforms(('base', 'camera_optical', 1.0, OPTICAL)))
-    assert 'camera_from.lidar' in projection.missing('lidar')
-    extrinsics.hear_frame('lidar', 'laser')
-    assert 'camera_from.lidar' in projection.missing('lidar')
-    extrinsics.hear_transforms(transforms(('base', 'laser', 1.5, STILL)))
-    assert projection.missing('lidar') is None
-    assert 'camera_from.event' in projection.missing('event')
-    expected = CAMERA_FROM_LIDAR.copy()
-    expected[2, 3] = 0.5  # the LiDAR stands half a metre ahead of the camera
-    np.testing.assert_allclose(extrinsics._known['lidar'], expected, atol=1e-12)
-
-
-def test_extrinsics_leave_alone_what_the_file_places(projection):
-    extrinsics = Extrinsics(projection, ['event'])
-    extrinsics.hear_frame('camera', 'base')
-    extrinsics.hear_frame('lidar', 'laser')
-    extrinsics.hear_transforms(transforms(('base', 'laser', 1.5, STILL)))
-    assert projection.missing('lidar') is not None
 
 
 def test_a_build_is_reported_once_per_second(monkeypatch):
