@@ -14,6 +14,9 @@ from mle_sam_ros.core.image import check_image, decode_image
 import numba
 import numpy as np
 
+# The frame whose z points up and is 0 on the ground, as the calibration file names it.
+GROUND = 'ground'
+
 # Encoding to numpy type, and metres of a unit (REP 118).
 _DEPTHS = {'16UC1': ('u2', 1e-3), 'mono16': ('u2', 1e-3), '32FC1': ('f4', 1.0)}
 _ENCODED = ('rgb8', 'bgr8')

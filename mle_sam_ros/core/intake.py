@@ -90,7 +90,7 @@ class Intake:
     def _receive_image(self, stream: str, message: Any) -> None:
         """Of the camera, or aligned with it; unpacked only if a frame is made of it."""
         try:
-            check_modality_image(message, stream, self._encodings[stream])
+            check_modality_image(message, stream, self._encodings.get(stream))
         except InputError:
             if stream == 'camera':
                 self._assembler.account.reject_arrival('unreadable')

@@ -235,7 +235,7 @@ class Pipeline:
                 data[stream] = sample.payload
             else:
                 try:
-                    encoding = self.projection.encodings[stream]
+                    encoding = self.projection.encodings.get(stream)
                     data[stream] = decode_modality_image(sample.payload, stream, encoding)
                 except InputError as error:
                     faults[stream] = str(error)
