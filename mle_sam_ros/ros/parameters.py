@@ -12,6 +12,7 @@ import re
 from typing import Any, get_args, get_type_hints
 
 from mle_sam_ros.core.alignment import Alignment
+from mle_sam_ros.core.cloud import LidarSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.health import HealthLimits
 from mle_sam_ros.ros.executor import EXECUTORS
@@ -49,10 +50,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     'threads': (0, 256),
     'num_lidars': (1, 8),
     'overlay_opacity': (0.0, 1.0),
+    'intensity_scale': (0.0, 1000.0),
     'stale_after_s': (0.1, 60.0),
     'error_after_s': (0.0, 3600.0),
     'suspect_after_s': (0.0, 3600.0),
     'max_processing_time_ms': (0.0, 60_000.0),
+    'middle_ns': (-_SECOND, _SECOND),
     'offset_ns': (-10 * _SECOND, 10 * _SECOND),
     'buffer_bytes': (1, 1 << 36),
 }
@@ -76,6 +79,8 @@ class NodeParameters:
         autostart: configure and activate at once; otherwise a lifecycle manager does.
         camera_message: type of the camera's messages: raw (Image on camera/image), or compressed
             (CompressedImage on camera/image/compressed).
+        camera_rectified: whether the camera's images are rectified, so that P and R of its
+            CameraInfo count, not K and D.
         num_lidars: LiDARs that are merged into one: on lidar/points, lidar_2/points and so on.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
             for packet where event_camera_msgs is installed.
@@ -83,9 +88,13 @@ class NodeParameters:
             the image: none, odometry (nav_msgs/Odometry on odometry), twist
             (geometry_msgs/TwistStamped on twist), or tf (/tf, through fixed_frame).
         fixed_frame: frame of /tf in which the world stands still, such as odom; for motion tf.
+        ground_frame: frame of the transforms whose z points up and is 0 on the ground, such as
+            base_footprint; depth images need it, unless they are HHA already. A calibration file
+            gives it as camera_from.ground.
         moving_extrinsics: take /tf as well as /tf_static, for sensors that move on the vehicle.
         executor: what spins the node's own process: events, or classic where that makes trouble.
         overlay_opacity: of the colours over the camera image, 0 to 1.
+        lidar: how LiDARs are read.
         alignment: how the streams are paired in time.
         diagnostics: when /diagnostics complains.
     """
@@ -98,13 +107,16 @@ class NodeParameters:
     reuse_features: bool = False
     autostart: bool = True
     camera_message: str = 'raw'
+    camera_rectified: bool = False
     num_lidars: int = 1
     event_message: str = 'auto'
     motion: str = 'none'
     fixed_frame: str = ''
+    ground_frame: str = ''
     moving_extrinsics: bool = False
     executor: str = 'events'
     overlay_opacity: float = 0.5
+    lidar: LidarSettings = field(default_factory=LidarSettings)
     alignment: Alignment = field(default_factory=Alignment)
     diagnostics: HealthLimits = field(default_factory=HealthLimits)
 
@@ -289,7 +301,10 @@ def _assembled(record: Any, values: Mapping[str, Any], prefix: str) -> Any:
 
 
 def _descriptions(record_type: type) -> dict[str, str]:
-    """Field to text, from the `Attributes:` section of a class's docstring."""
-    _, _, section = (inspect.getdoc(record_type) or '').partition('Attributes:\n')
-    entries = re.findall(r'^    (\w+): (.+(?:\n {6,}.+)*)', section, re.MULTILINE)
-    return {name: re.sub(r'\s+', ' ', text) for name, text in entries}
+    """Field to text, from the `Attributes:` sections of a class and of those it derives from."""
+    texts = {}
+    for kind in reversed(record_type.__mro__):
+        _, _, section = (inspect.getdoc(kind) or '').partition('Attributes:\n')
+        entries = re.findall(r'^    (\w+): (.+(?:\n {6,}.+)*)', section, re.MULTILINE)
+        texts.update({name: re.sub(r'\s+', ' ', text) for name, text in entries})
+    return texts

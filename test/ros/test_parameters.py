@@ -19,6 +19,7 @@ from mle_sam_ros.ros.parameters import (
     NodeParameters,
     settings,
 )
+from parameters_page import PAGE, page
 from rcl_interfaces.msg import ParameterType
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter
@@ -55,6 +56,7 @@ def test_every_parameter_has_a_description_of_its_own_field():
     for record in (NodeParameters(), Alignment().camera, Alignment().event, Alignment().lidar):
         fields = {field.name for field in dataclasses.fields(record)}
         assert set(_descriptions(type(record))) == fields
+    assert by_name()['alignment.lidar.max_age_ns'].description  # of the class it derives from
 
 
 def test_every_number_has_a_range_that_holds_its_default():
@@ -215,3 +217,7 @@ def test_opacity_and_waits_change_within_the_next_frames(rig):
         assert int(values['rejected/lidar_missing']) > 0  # since it is required
         assert 'rejected/out_of_order' not in values  # although time moved back by 40 ms
     assert node.parameters.alignment.lidar.required
+
+
+def test_the_page_lists_every_parameter():
+    assert PAGE.read_text() == page(), 'run python test/parameters_page.py'

@@ -45,6 +45,35 @@ def test_ends_cleanly(tmp_path, number):
     assert stamp_ns_of(bench.received['mask'][-1]) in bench.sent['camera']
 
 
+SLOW = """
+import sys, time
+from mle_sam_ros.ros import node
+def warm_up(manifest):
+    print('warming up', flush=True)
+    for _ in range(1000):
+        time.sleep(0.1)
+node.warm_up = warm_up
+sys.exit(node.main())
+"""
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_ends_while_it_is_configuring(tmp_path, number):
+    command = [sys.executable, '-c', SLOW, '--ros-args']
+    for name, value in write_rig(tmp_path).items():
+        command += ['-p', f'{name}:={value}']
+    process = subprocess.Popen(
+        command, env=private_environment(free_domain_id()), stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout.readline() == 'warming up\n'
+        process.send_signal(number)
+        process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+
+
 def test_without_a_bundle_it_stays_and_says_why():
     domain_id = free_domain_id()
     process = start({'use_sim_time': 'false'}, domain_id)
