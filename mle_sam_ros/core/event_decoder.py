@@ -142,7 +142,7 @@ class EventDecoder:
         if not self._follows(message):
             self.counters.disordered_packets += 1
             return EMPTY
-        words = self._read_words(message)
+        words = self._words_of(message)
         count = self._words.count(words)
         if count > _MAX_EVENTS:
             raise InputError(
@@ -180,7 +180,7 @@ class EventDecoder:
         self._words = _ENCODINGS[encoding]()
         self.clock.restart()
 
-    def _read_words(self, message: Any) -> np.ndarray:
+    def _words_of(self, message: Any) -> np.ndarray:
         """The packet's words in this machine's byte order, as an aligned read-only array.
 
         Read-only even where the message is not: kernels are compiled for each kind anew.
@@ -208,6 +208,15 @@ class EventDecoder:
             events = Events(events.x, events.y, self.clock.host_ns(events.t_ns), events.polarity)
         self.end_ns = int(self.clock.host_ns(np.array([self._words.end_ns]))[0])
         return events
+
+
+def compile_kernels() -> None:
+    """Read an empty packet of every encoding, so that no live one waits for a compiler."""
+    for kind in _ENCODINGS.values():
+        reader, words = kind(), np.empty(0, kind.dtype)
+        words.flags.writeable = False
+        tally = np.zeros(len(event_tally.NAMES), np.int64)
+        reader.decode(words, reader.count(words), (1, 1), 0, tally)
 
 
 def _checked_head(message: Any, source: str) -> tuple[tuple[int, int], int]:

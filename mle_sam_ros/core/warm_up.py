@@ -5,6 +5,7 @@ from typing import Any
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.event_decoder import compile_kernels as compile_event_kernels
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.manifest import (
     AlignedImageEncoding,
@@ -17,7 +18,7 @@ import numpy as np
 
 
 def warm_up(manifest: Manifest) -> None:
-    """Make one raster of each modality from made-up data; slow once, cached on disk after that."""
+    """Decode and project made-up data of each modality; slow once, cached on disk after that."""
     camera = CameraModel((8, 8), np.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), np.zeros(5))
     names = manifest.modality_names
     calibration = Calibration(
@@ -26,6 +27,7 @@ def warm_up(manifest: Manifest) -> None:
     projection = Projection(manifest, calibration)
     for modality in manifest.modalities:
         if isinstance(modality.encoding, EventEncoding):
+            compile_event_kernels()
             data: Any = Events(
                 np.ones(1, np.uint16),
                 np.ones(1, np.uint16),

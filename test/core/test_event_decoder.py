@@ -10,8 +10,9 @@ from event_formats import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from mle_sam_ros.core import event_evt2, event_evt3, event_libcaer, event_mono
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.event_decoder import EventDecoder
+from mle_sam_ros.core.event_decoder import compile_kernels, EventDecoder
 import numpy as np
 import pytest
 
@@ -75,6 +76,21 @@ def test_bytes_of_any_kind_and_order_are_the_same_events(encoding):
         assert as_tuples(EventDecoder().decode(other, 'events')) == expected
 
 
+def test_no_live_packet_waits_for_a_compiler():
+    compile_kernels()
+    kernels = (
+        event_evt3._count, event_evt3._decode, event_evt2._decode, event_libcaer._decode_libcaer,
+        event_libcaer._count_cmp, event_libcaer._decode_cmp, event_mono._decode,
+    )  # fmt: skip
+    compiled = [len(kernel.signatures) for kernel in kernels]
+    for encoding in DTYPES:
+        for kind in (bytes, bytearray, lambda data: array('B', data)):
+            live = message(encoding)
+            live.events = kind(live.events)
+            EventDecoder().decode(live, 'events')
+    assert [len(kernel.signatures) for kernel in kernels] == compiled
+
+
 @pytest.mark.parametrize('encoding', DTYPES)
 def test_no_events_still_tell_until_when(encoding):
     decoder = EventDecoder()
@@ -128,8 +144,8 @@ def test_a_packet_cut_inside_a_word():
 )
 def test_refuses_packets(changes, expected):
     decoder = EventDecoder()
+    wrong = packet([], **({'encoding': 'mono'} | changes), dtype='u1', stamp_ns=START)
     with pytest.raises(InputError, match=expected):
-        wrong = packet([], **({'encoding': 'mono'} | changes), dtype='u1', stamp_ns=START)
         decoder.decode(wrong, 'events', (260, 346))
     assert decoder.counters.rejected_packets == 1
 
