@@ -25,6 +25,7 @@ from mle_sam_ros.core.transforms import matrix_from_message
 import muses_tree
 import numpy as np
 import pytest
+import yaml
 
 FULL = parse_manifest({**manifest_mapping(), 'files': {}}, 'test')
 MS = 1_000_000
@@ -122,6 +123,23 @@ def test_dsec_through_the_pipeline(dsec):
         info = recording_info(bag, manifest=FULL)
     assert info.usable == ('camera', 'event')
     assert info.custom_data['data_set'] == 'DSEC'
+
+
+def test_dsec_without_sizes_in_the_calibration(tmp_path):
+    root = trees.write_dsec(tmp_path / 'sequence')
+    path = root / CAM_TO_CAM
+    content = yaml.safe_load(path.read_text())
+    for camera in content['intrinsics'].values():
+        del camera['resolution']
+    path.write_text(yaml.safe_dump(content))
+    convert('dsec', root, tmp_path / 'a.mcap')
+    cameras = contents(tmp_path / 'a.mcap')[1].cameras
+    assert cameras['camera'].size_hw == trees.DSEC_FRAME_HW
+    assert cameras['event'].size_hw == trees.DSEC_EVENT_HW
+    content['intrinsics']['camRect1']['resolution'] = [1, 2]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=r'000000\.png: expected 1 x 2 as the calibration says'):
+        convert('dsec', root, tmp_path / 'b.mcap')
 
 
 @pytest.fixture(scope='module')

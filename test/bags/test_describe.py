@@ -76,11 +76,30 @@ def test_a_camera_alone_is_enough(bag_of):
     assert {topics.camera_info, topics.event, topics.lidar, topics.labels} == {None}
 
 
+def test_the_same_camera_compressed_and_not(bag_of):
+    content = drive()
+    packed = messages.compressed_image(b'', 'jpeg', T0, 'camera')
+    topics = find_topics(bag_of({**content, '/camera/image/compressed': packed}))
+    assert (topics.camera, topics.camera_info) == ('/camera/image', '/camera/camera_info')
+    del content['/camera/image']
+    topics = find_topics(bag_of({**content, '/camera/image/compressed': packed}))
+    assert topics.camera == '/camera/image/compressed'
+    assert topics.camera_info == '/camera/camera_info'
+
+
+def test_what_our_own_node_published_is_no_sensor(bag_of):
+    content = drive()
+    content['/mle_sam/perception/points'] = content['/lidar/points']
+    content['/mle_sam/perception/picture'] = content['/camera/image']
+    topics = find_topics(bag_of(content))
+    assert (topics.lidar, topics.camera) == ('/lidar/points', '/camera/image')
+
+
 def test_no_camera_names_what_there_is(bag_of):
     content = {name: drive()[name] for name in ('/lidar/points', '/ground_truth/labels')}
     with pytest.raises(
         InputError,
-        match=r'expected a camera topic of type sensor_msgs/msg/Image, got /ground_truth/labels '
+        match=r'expected a camera topic of type .* or CompressedImage, got /ground_truth/labels '
         r'\(sensor_msgs/msg/Image\), /lidar/points .*; record the camera',
     ):
         find_topics(bag_of(content))

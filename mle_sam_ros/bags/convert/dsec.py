@@ -35,11 +35,13 @@ def convert_dsec(sequence: Path, out: Path) -> None:
     stamps_path = sequence / 'images' / 'timestamps.txt'
     calibration_path = sequence / 'calibration' / 'cam_to_cam.yaml'
     check_files([events_path, stamps_path, calibration_path])
-    calibration = read_calibration(
-        calibration_path, sequence / 'calibration' / 'cam_to_lidar.yaml'
-    )
     images = sorted((sequence / 'images' / 'left' / 'rectified').glob('*.png'))
     stamps_ns = _read_stamps(stamps_path, len(images))
+    calibration = read_calibration(
+        calibration_path,
+        calibration_path.with_name('cam_to_lidar.yaml'),
+        read_image(images[0]).shape[:2],
+    )
     rig = Rig(calibration)
     with open_hdf5(events_path) as file:
         # Without the offset, events are on a clock of their own.
@@ -71,7 +73,7 @@ def _event_group(file: Any, path: Path) -> Any:
     return file['events']
 
 
-def read_calibration(path: Path, lidar_path: Path) -> Calibration:
+def read_calibration(path: Path, lidar_path: Path, frame_hw: tuple[int, ...]) -> Calibration:
     """The rectified left frame camera (camRect1), the left event camera (cam0), and the LiDAR.
 
     `T_10` maps points of cam0 into cam1, `R_rect1` turns cam1 into camRect1, and
@@ -80,6 +82,7 @@ def read_calibration(path: Path, lidar_path: Path) -> Calibration:
     Args:
         path: `cam_to_cam.yaml`.
         lidar_path: `cam_to_lidar.yaml`; without it the LiDAR's pose stays unknown.
+        frame_hw: (height, width) of the frames, where the file does not say.
 
     Raises:
         InputError: for a file that lacks one of them, or has another distortion model.
@@ -90,13 +93,11 @@ def read_calibration(path: Path, lidar_path: Path) -> Calibration:
         frame, event = intrinsics['camRect1'], intrinsics['cam0']
         model = event.get('distortion_model', 'radtan')
         turn = np.eye(4)
-        turn[:3, :3] = extrinsics['R_rect1']
+        turn[:3, :3] = np.array(extrinsics['R_rect1'], np.float64)
         camera_from = {'event': turn @ np.array(extrinsics['T_10'], np.float64)}
         cameras = {
-            'camera': _camera(frame['camera_matrix'], frame['resolution'], [0.0] * 4),
-            'event': _camera(
-                event['camera_matrix'], event['resolution'], event['distortion_coeffs']
-            ),
+            'camera': _camera(frame, frame_hw, [0.0] * 4),
+            'event': _camera(event, _EVENT_HW, event['distortion_coeffs']),
         }
         if lidar_path.is_file():
             pose = np.array(_read_yaml(lidar_path)['T_lidar_camRect1'], np.float64)
@@ -118,9 +119,9 @@ def read_calibration(path: Path, lidar_path: Path) -> Calibration:
     return parse_calibration(mapping, str(path))
 
 
-def _camera(focal: Any, resolution: Any, coefficients: Any) -> dict[str, object]:
-    fx, fy, cx, cy = (float(value) for value in focal)
-    width, height = (int(value) for value in resolution)
+def _camera(entry: Any, size_hw: tuple[int, ...], coefficients: Any) -> dict[str, object]:
+    fx, fy, cx, cy = (float(value) for value in entry['camera_matrix'])
+    width, height = (int(value) for value in entry.get('resolution', size_hw[::-1]))
     k1, k2, p1, p2 = (float(value) for value in coefficients)
     return {
         'size_hw': [height, width],
