@@ -9,10 +9,10 @@ import torch
 def test_both_ways_equal_the_one_of_training(input_hw, num_levels):
     """To 2e-6 for logits of about 1."""
     levels = [torch.randn(1, 3, input_hw[0] // s, input_hw[1] // s) for s in SCALES[:num_levels]]
-    expected = Enlargement(input_hw)(levels)
+    expected = Enlargement(input_hw)(levels).squeeze(0)
     for enlarge in (ResizedEnlargement(), BandedEnlargement(input_hw, num_levels)):
-        got = enlarge(levels)
-        assert got.shape == (1, 3, *input_hw)
+        got = enlarge(levels).movedim(enlarge.class_axis, 0)
+        assert got.shape == (3, *input_hw)
         torch.testing.assert_close(got, expected, atol=2e-6, rtol=1e-6)
 
 

@@ -1,6 +1,7 @@
 """Logits at 1/4, 1/8 and 1/16 of the input, added up at the input's size: two exact ways.
 
-Both equal `mle_sam.enlargement.Enlargement`, with which networks are trained.
+Both equal `mle_sam.enlargement.Enlargement`, with which networks are trained, but for the place of
+the classes, K, among height and width.
 """
 
 import torch
@@ -15,13 +16,15 @@ _BLOCK_ROWS = 32  # divides the height of every input
 class ResizedEnlargement(nn.Module):
     """By the engine's own resizing, which GPUs are fast at."""
 
+    class_axis = 0
+
     def forward(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """Enlarge (1, K, H/s, W/s) for s in `SCALES`, or the first of them, to (1, K, H, W)."""
+        """Enlarge (1, K, H/s, W/s) for s in `SCALES`, or the first of them, to (K, H, W)."""
         first, *others = (
             F.interpolate(level, scale_factor=float(scale), mode='bilinear')
             for level, scale in zip(levels, SCALES, strict=False)
         )
-        return sum(others, start=first)
+        return sum(others, start=first).squeeze(0)
 
 
 class BandedEnlargement(nn.Module):
@@ -30,7 +33,14 @@ class BandedEnlargement(nn.Module):
     A row of the result depends on two rows of each level: the matrix that makes all rows from all
     rows is nearly empty. So rows are made in blocks, each from the few rows that it depends on. On
     one core that took 0.8 ms in the place of 1.6 for 12 classes at 224 x 448.
+
+    Classes stand between rows and columns: a block is one large product for all of them in the
+    place of many small ones, and what compares the classes of a row finds them in the cache. With
+    those comparisons, that took 4.6 ms of a core in the place of 6.6 in ONNX Runtime; OpenVINO
+    takes 3.5 either way.
     """
+
+    class_axis = 1
 
     def __init__(self, input_hw: tuple[int, int], num_levels: int):
         super().__init__()
@@ -50,7 +60,11 @@ class BandedEnlargement(nn.Module):
         )
 
     def forward(self, levels: list[torch.Tensor]) -> torch.Tensor:
-        """Enlarge as `ResizedEnlargement`."""
-        widened = [level @ getattr(self, f'columns_{index}') for index, level in enumerate(levels)]
-        near = torch.cat(widened, 2).index_select(2, self.near.flatten())
-        return (self.weights @ near.unflatten(2, self.near.shape)).flatten(2, 3)
+        """Enlarge as `ResizedEnlargement`, to (H, K, W)."""
+        widened = [
+            level.squeeze(0).transpose(0, 1) @ getattr(self, f'columns_{index}')
+            for index, level in enumerate(levels)
+        ]
+        near = torch.cat(widened).index_select(0, self.near.flatten())
+        rows = self.weights @ near.reshape(*self.near.shape, -1)
+        return rows.flatten(0, 1).unflatten(1, near.shape[1:])

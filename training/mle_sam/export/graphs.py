@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.export.enlarging import BandedEnlargement
+from mle_sam.export.enlarging import BandedEnlargement, ResizedEnlargement
 from mle_sam.lora import LoraLinear
 from mle_sam.model import MleSam
 
@@ -69,7 +69,9 @@ class EncoderGraph(nn.Module):
 class FuseDecodeGraph(nn.Module):
     """Everything after the encoders, for one instant, without what nothing reads."""
 
-    def __init__(self, model: MleSam, enlarge: nn.Module | None = None):
+    def __init__(
+        self, model: MleSam, enlarge: ResizedEnlargement | BandedEnlargement | None = None
+    ):
         """Take a copy of the weights.
 
         Args:
@@ -115,9 +117,9 @@ class FuseDecodeGraph(nn.Module):
         if self.auxiliary_head is not None:
             fine, *coarse = self.auxiliary_head(fused)
             logits = [0.5 * level for level in (logits[0] + fine, *coarse)]
-        logits_KHW = self.enlarge(logits).squeeze(0)
-        top, label_map = logits_KHW.max(0)
-        confidence = 1.0 / (logits_KHW - top).exp().sum(0)
+        enlarged, axis = self.enlarge(logits), self.enlarge.class_axis
+        top, label_map = enlarged.max(axis)
+        confidence = 1.0 / (enlarged - top.unsqueeze(axis)).exp().sum(axis)
         return (
             # TensorRT has no cast from integers to uint8.
             label_map.float().to(torch.uint8),
