@@ -1,10 +1,14 @@
 """The mask brought back to the points: what each LiDAR return lies on."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.deskew import deskew
 from mle_sam_ros.core.lens import distort
 from mle_sam_ros.core.metrics import NO_CLASS
+from mle_sam_ros.core.sweep import Sweep
 import numba
 import numpy as np
 
@@ -35,6 +39,23 @@ class LabelledCloud:
     confidence: np.ndarray
     cells: np.ndarray
     grid_hw: tuple[int, int]
+
+
+def points_in_camera(sweeps: Iterable[Sweep]) -> PointCloud:
+    """All points in the camera's optical frame at its exposure, in the order of the sweeps.
+
+    Each is moved with the pose of its own time, exactly as its raster was made. Sweeps whose place
+    is unknown are left out.
+    """
+    clouds = [
+        deskew(sweep.cloud, sweep.knots_ns, sweep.camera_from_lidar)
+        for sweep in sweeps
+        if sweep.camera_from_lidar is not None
+    ]
+    return PointCloud(
+        np.concatenate([cloud.xyz for cloud in clouds] or [np.zeros((0, 3), np.float32)]),
+        np.concatenate([cloud.intensity for cloud in clouds] or [np.zeros(0, np.float32)]),
+    )
 
 
 def label_cloud(
@@ -94,6 +115,15 @@ def organise(cloud: LabelledCloud) -> np.ndarray:
     organised = np.full((rows * columns, 3), np.nan, np.float32)
     _keep_nearest(cloud.points_camera, cloud.cells, organised)
     return organised.reshape(rows, columns, 3)
+
+
+def compile_kernels() -> None:
+    """Compile for maps of either kind that engines give: writable and read-only."""
+    camera = CameraModel((8, 8), np.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), np.zeros(5))
+    for is_writable in (True, False):
+        maps = np.zeros((2, 8, 8), np.uint8)
+        maps.flags.writeable = is_writable
+        organise(label_cloud(np.ones((1, 3), np.float32), camera, maps[0], maps[1], (8, 8)))
 
 
 @numba.njit(nogil=True, cache=True)

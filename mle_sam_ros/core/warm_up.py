@@ -7,6 +7,7 @@ from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.event_decoder import compile_kernels as compile_event_kernels
 from mle_sam_ros.core.events import Events
+from mle_sam_ros.core.labelled_cloud import compile_kernels as compile_labelling_kernels
 from mle_sam_ros.core.manifest import (
     AlignedImageEncoding,
     EventEncoding,
@@ -35,6 +36,7 @@ def warm_up(manifest: Manifest) -> None:
                 np.ones(1, np.uint8),
             )
         elif isinstance(modality.encoding, LidarEncoding):
+            compile_labelling_kernels()
             data = PointCloud(np.full((1, 3), 2, np.float32), np.ones(1, np.float32))
         elif isinstance(modality.encoding, AlignedImageEncoding):
             data = np.zeros((8, 8, 3), modality.encoding.dtype)

@@ -1,25 +1,48 @@
 """Predictions to messages, each with the camera image's own stamp and frame."""
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.labelled_cloud import (
+    label_cloud,
+    LabelledCloud,
+    organise,
+    points_in_camera,
+)
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.core.outputs import overlay
+from mle_sam_ros.core.outputs import overlay, resize_confidence, resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
+from mle_sam_ros.ros.message_types import message_class
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 # Reliable, so that subscribers of either kind match; RViz asks for reliable by default.
 _QOS = QoSProfile(depth=5)
+# For what never changes: whoever comes late gets it, too.
+_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# Of a painted point, 24 bytes; rgb is what RViz reads: a float32 whose bits are 0x00rrggbb.
+_POINT = np.dtype(
+    {
+        'names': ['x', 'y', 'z', 'rgb', 'intensity', 'label', 'confidence'],
+        'formats': ['<f4', '<f4', '<f4', '<u4', '<f4', 'u1', 'u1'],
+        'offsets': [0, 4, 8, 12, 16, 20, 21],
+        'itemsize': 24,
+    }
+)
+_DATATYPES = {'<f4': PointField.FLOAT32, '<u4': PointField.FLOAT32, '|u1': PointField.UINT8}
+_POSITION = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
+# Of points without a class.
+_GREY = (96, 96, 96)
 
 
 class Outputs:
@@ -40,7 +63,8 @@ class Outputs:
         self._node = node
         self._modalities = manifest.modality_names
         self._model = manifest.model
-        self._palette = [item.colour for item in manifest.classes]
+        self._palette = manifest.palette
+        self._grid_hw = manifest.input_hw
         self.opacity = overlay_opacity
         self._publishers: list[Any] = []
         self._mask = self._publisher(Image, 'mask')
@@ -48,6 +72,11 @@ class Outputs:
         self._overlay = self._publisher(Image, 'overlay')
         self._router_weights = self._publisher(DiagnosticArray, 'router_weights')
         self._camera_info = self._publisher(CameraInfo, 'camera_info')
+        self._points = self._publisher(PointCloud2, 'points')
+        self._organised_points = self._publisher(PointCloud2, 'organised/points')
+        self._organised_mask = self._publisher(Image, 'organised/mask')
+        self._organised_confidence = self._publisher(Image, 'organised/confidence')
+        self._publish_label_info(manifest)
 
     def publish(self, prediction: Prediction, camera: CameraModel | None) -> None:
         """Send out one prediction; `camera` is at the size of its label map, where known."""
@@ -62,6 +91,8 @@ class Outputs:
             self._router_weights.publish(trust_message(statuses, header, self._model))
         if self._overlay.get_subscription_count():
             self._overlay.publish(image_message(self._draw(prediction), 'rgb8', header))
+        if camera is not None and prediction.sweeps:
+            self._publish_points(prediction, camera, header)
 
     def destroy(self) -> None:
         """Take the topics down."""
@@ -74,11 +105,43 @@ class Outputs:
             image = np.zeros((*prediction.label_map.shape, 3), np.uint8)
         return overlay(image, prediction.label_map, self._palette, self.opacity)
 
-    def _publisher(self, kind: type[Any], name: str) -> Any:
+    def _publish_points(self, prediction: Prediction, camera: CameraModel, header: Header) -> None:
+        wants_sweep = self._points.get_subscription_count()
+        wants_grid = self._organised_points.get_subscription_count()
+        if not (wants_sweep or wants_grid):
+            return
+        points = points_in_camera(prediction.sweeps)
+        label_map, confidence = prediction.label_map, prediction.confidence
+        cloud = label_cloud(points.xyz, camera, label_map, confidence, self._grid_hw)
+        if wants_sweep:
+            self._points.publish(points_message(cloud, points.intensity, self._palette, header))
+        if wants_grid:
+            self._organised_points.publish(organised_message(organise(cloud), header))
+            small_map = resize_label_map(label_map, self._grid_hw)
+            self._organised_mask.publish(image_message(small_map, 'mono8', header))
+            small = resize_confidence(confidence, self._grid_hw)
+            self._organised_confidence.publish(image_message(small, 'mono8', header))
+
+    def _publish_label_info(self, manifest: Manifest) -> None:
+        """Once, where vision_msgs is installed; nothing else depends on it."""
+        try:
+            kind, item = (
+                message_class(f'vision_msgs/msg/{n}') for n in ('LabelInfo', 'VisionClass')
+            )
+        except InputError:
+            return
+        classes = [
+            item(class_id=i, class_name=name) for i, name in enumerate(manifest.class_names)
+        ]
+        header = Header(stamp=self._node.get_clock().now().to_msg())
+        self._label_info = self._publisher(kind, 'label_info', _LATCHED)
+        self._label_info.publish(kind(header=header, class_map=classes, threshold=0.0))
+
+    def _publisher(self, kind: type[Any], name: str, qos: QoSProfile = _QOS) -> Any:
         publisher = self._node.create_publisher(
             kind,
             f'~/{name}',
-            _QOS,
+            qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._publishers.append(publisher)
@@ -94,17 +157,70 @@ def header_of(prediction: Prediction) -> Header:
 def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     """An (H, W) or (H, W, C) uint8 array as `sensor_msgs/Image`, rows without padding."""
     height, width = pixels.shape[:2]
-    # rclpy takes an array.array as it is; bytes it would check one by one.
-    data = array('B')
-    data.frombytes(np.ascontiguousarray(pixels).data.cast('B'))
     return Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         step=pixels.nbytes // height,
-        data=data,
+        data=_bytes(pixels),
     )
+
+
+def points_message(
+    cloud: LabelledCloud, intensity: np.ndarray, palette: Sequence[Sequence[int]], header: Header
+) -> PointCloud2:
+    """A labelled cloud in the camera's frame, in the order of the sweep.
+
+    Fields: x, y, z, rgb, intensity (float32), label, confidence (uint8). Label 255 and grey where
+    the camera does not see the point.
+    """
+    colours = np.full(256, _packed(_GREY), np.uint32)
+    colours[: len(palette)] = [_packed(colour) for colour in palette]
+    points = np.zeros(len(cloud.labels), _POINT)
+    for column, axis in enumerate('xyz'):
+        points[axis] = cloud.points_camera[:, column]
+    points['rgb'] = colours[cloud.labels]
+    points['intensity'] = intensity
+    points['label'] = cloud.labels
+    points['confidence'] = cloud.confidence
+    return _cloud_message(points[None], bool(np.isfinite(cloud.points_camera).all()), header)
+
+
+def organised_message(points: np.ndarray, header: Header) -> PointCloud2:
+    """(H, W, 3) float32 positions, NaN where unknown, as an organised cloud."""
+    return _cloud_message(np.ascontiguousarray(points).view(_POSITION)[..., 0], False, header)
+
+
+def _cloud_message(points: np.ndarray, is_dense: bool, header: Header) -> PointCloud2:
+    """An (H, W) structured array as `sensor_msgs/PointCloud2`."""
+    height, width = points.shape
+    fields = points.dtype.fields or {}
+    return PointCloud2(
+        header=header,
+        height=height,
+        width=width,
+        fields=[
+            PointField(name=name, offset=offset, datatype=_DATATYPES[kind.str], count=1)
+            for name, (kind, offset) in fields.items()
+        ],
+        point_step=points.itemsize,
+        row_step=width * points.itemsize,
+        data=_bytes(points),
+        is_dense=is_dense,
+    )
+
+
+def _packed(colour: Sequence[int]) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def _bytes(values: np.ndarray) -> array:
+    # rclpy takes an array.array as it is; bytes it would check one by one.
+    data = array('B')
+    data.frombytes(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
+    return data
 
 
 def camera_info_message(camera: CameraModel, header: Header) -> CameraInfo:
