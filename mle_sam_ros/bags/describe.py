@@ -6,6 +6,7 @@ import re
 
 from mle_sam_ros.bags.reader import BagReader
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import AlignedImageEncoding, DepthHhaEncoding, Manifest
 
 _IMAGE = 'sensor_msgs/msg/Image'
 _COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -96,7 +97,17 @@ def find_topics(
         stream: topic for stream in list(topic_of) if stream not in _TYPES
         and (topic := topic_of.pop(stream)) is not None
     }  # fmt: skip
-    return Topics(**{**topic_of, 'camera': camera}, others=others)
+    del topic_of['camera']
+    return Topics(camera, **topic_of, others=others)
+
+
+def aligned_streams(manifest: Manifest) -> tuple[str, ...]:
+    """The modalities of a model that come as images aligned with the camera's."""
+    return tuple(
+        modality.name
+        for modality in manifest.modalities
+        if isinstance(modality.encoding, AlignedImageEncoding | DepthHhaEncoding)
+    )
 
 
 def survey_topics(

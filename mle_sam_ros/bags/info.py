@@ -1,13 +1,13 @@
 """What is in a recording, and whether a model can run on it."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.bags.calibration import calibration_of
-from mle_sam_ros.bags.describe import find_topics, Survey, survey_topics
+from mle_sam_ros.bags.describe import aligned_streams, find_topics, Survey, survey_topics
 from mle_sam_ros.bags.reader import BagReader
 from mle_sam_ros.bags.timing import Timing, TimingTally
 from mle_sam_ros.core.calibration import Calibration
@@ -17,6 +17,7 @@ from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import check_image
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.projection import Projection
+import numpy as np
 from tqdm import tqdm
 
 _IMAGE = 'sensor_msgs/msg/Image'
@@ -126,14 +127,20 @@ def recording_info(
         InputError: for a damaged recording, or a wrong choice. What merely cannot be used is told
             in the result.
     """
-    survey = survey_topics(bag, chosen)
+    aligned = aligned_streams(manifest) if manifest else ()
+    survey = survey_topics(bag, chosen, aligned)
     tallies, start_ns, end_ns = _tallies(bag)
     stream_of = {topic: stream for stream, topic in survey.topic_of.items() if topic}
     topics = tuple(
         _topic_info(bag, topic, stream_of.get(topic), tally.timing())
         for topic, tally in sorted(tallies.items())
     )
-    rig, problem = (calibration, None) if calibration else _calibration(bag, chosen, survey)
+    rig, problem = (
+        (calibration, None) if calibration else _calibration(bag, chosen, aligned, survey)
+    )
+    transforms = _transforms(bag, is_static=True)
+    moving_transforms = _transforms(bag, is_static=False)
+    rig = _with_moving(rig, topics, [transforms, moving_transforms])
     return RecordingInfo(
         path=str(bag.path),
         num_bytes=_num_bytes(bag.path),
@@ -142,8 +149,8 @@ def recording_info(
         messages=sum(info.timing.messages for info in topics),
         custom_data=dict(bag.custom_data),
         topics=topics,
-        transforms=_transforms(bag, is_static=True),
-        moving_transforms=_transforms(bag, is_static=False),
+        transforms=transforms,
+        moving_transforms=moving_transforms,
         calibration=_missing(survey, rig, problem),
         questions=survey.questions,
         model=manifest.model if manifest else None,
@@ -235,15 +242,40 @@ def _transforms(bag: BagReader, is_static: bool) -> dict[str, tuple[str, ...]]:
 
 
 def _calibration(
-    bag: BagReader, chosen: Mapping[str, str] | None, survey: Survey
+    bag: BagReader,
+    chosen: Mapping[str, str] | None,
+    aligned: Collection[str],
+    survey: Survey,
 ) -> tuple[Calibration, str | None]:
     """What the recording says of the rig, and what is wrong with it."""
     if survey.questions:
         return Calibration(), 'not looked for while a question is open'
     try:
-        return calibration_of(bag, find_topics(bag, chosen)), None
+        return calibration_of(bag, find_topics(bag, chosen, aligned)), None
     except InputError as error:
         return Calibration(), str(error)
+
+
+def _with_moving(
+    rig: Calibration,
+    topics: Sequence[TopicInfo],
+    transforms: Sequence[Mapping[str, tuple[str, ...]]],
+) -> Calibration:
+    """The same with sensors on moving mounts, somewhere: where is told while a drive goes by."""
+    frame_of = {item.stream: item.frame_id for item in topics if item.frame_id}
+    reached = {frame_of.get('camera')} - {None}
+    links = [
+        {parent, child}
+        for part in transforms for parent, children in part.items() for child in children
+    ]  # fmt: skip
+    while more := [link for link in links if len(link & reached) == 1]:
+        reached.update(*more)
+    moving = {
+        name: np.eye(4)
+        for name in ('event', 'lidar')
+        if name not in rig.camera_from and frame_of.get(name) in reached
+    }
+    return replace(rig, camera_from=rig.camera_from | moving)
 
 
 def _missing(survey: Survey, rig: Calibration, problem: str | None) -> dict[str, str | None]:

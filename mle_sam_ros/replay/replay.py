@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.bags.class_mapping import class_mapping
-from mle_sam_ros.bags.describe import find_topics, Topics
+from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
 from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.bags.label_files import LabelFiles
 from mle_sam_ros.bags.reader import BagReader, open_bag
@@ -15,7 +15,6 @@ from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.ego_motion import MotionSettings
-from mle_sam_ros.core.manifest import AlignedImageEncoding, DepthHhaEncoding
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
@@ -207,12 +206,7 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
     bundle = Bundle.open(settings.bundle_path)
     # The ground truth is read alongside the drive, by a reader of its own.
     with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
-        aligned = [
-            modality.name
-            for modality in bundle.manifest.modalities
-            if isinstance(modality.encoding, AlignedImageEncoding | DepthHhaEncoding)
-        ]
-        topics = find_topics(reader, settings.topics, aligned)
+        topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         drive = Drive(
             reader,

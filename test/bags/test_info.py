@@ -68,6 +68,26 @@ def test_silence_and_missing_calibration(tmp_path):
     assert 'runs on camera, 1 of 3 sensors' in text
 
 
+def test_a_sensor_on_a_moving_mount(tmp_path):
+    path = write_drive(tmp_path / 'a.mcap', 4)
+    with open_bag(path) as bag:
+        items = list(bag.messages())
+    with BagWriter(tmp_path / 'b.mcap') as bag:
+        for item in items:
+            if item.topic == '/tf_static':
+                links = item.message.transforms
+                moving = [link for link in links if link.child_frame_id == 'lidar_frame']
+                kept = [link for link in links if link.child_frame_id != 'lidar_frame']
+                bag.write('/tf', messages.transforms(moving), item.log_time_ns)
+                bag.write('/tf_static', messages.transforms(kept), item.log_time_ns)
+            else:
+                bag.write(item.topic, item.message, item.log_time_ns)
+    info = info_of(tmp_path / 'b.mcap', manifest=FULL)
+    assert info.moving_transforms == {'base_link': ('lidar_frame',)}
+    assert info.usable == ('camera', 'event', 'lidar')
+    assert 'base_link -> lidar_frame (moving)' in info_text(info)
+
+
 def test_a_calibration_from_elsewhere(tmp_path):
     whole = write_drive(tmp_path / 'whole.mcap', 4)
     with open_bag(whole) as bag:

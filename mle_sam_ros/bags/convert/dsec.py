@@ -100,7 +100,7 @@ def read_calibration(path: Path, lidar_path: Path, frame_hw: tuple[int, ...]) ->
             'event': _camera(event, _EVENT_HW, event['distortion_coeffs']),
         }
         if lidar_path.is_file():
-            pose = np.array(_read_yaml(lidar_path)['T_lidar_camRect1'], np.float64)
+            pose: np.ndarray = np.array(_read_yaml(lidar_path)['T_lidar_camRect1'], np.float64)
             camera_from['lidar'] = np.linalg.inv(pose)
     except (KeyError, TypeError, ValueError, AttributeError, np.linalg.LinAlgError) as error:
         raise InputError(
