@@ -55,7 +55,7 @@ class Reporter:
     def statuses(
         self,
         sources: Iterable[Input],
-        lack: Callable[[Input], str | None],
+        lack: Callable[[str], str | None],
         counters: Mapping[str, Any],
         limits: HealthLimits,
     ) -> list[DiagnosticStatus]:
@@ -63,13 +63,16 @@ class Reporter:
 
         Args:
             sources: the subscriptions.
-            lack: what the calibration of an input lacks, in one line, or None.
+            lack: what the calibration of a stream lacks, in one line, or None.
             counters: of the worker.
             limits: as of now.
         """
         now_s = time.monotonic()
         fusion = self._watch.fusion
-        seen = {source: _observation(source, lack(source), counters, fusion) for source in sources}
+        seen = {
+            source: _observation(source, lack(source.spec.stream), counters, fusion)
+            for source in sources
+        }
         health = {
             source: self._inputs.setdefault(source.spec.stream, InputJudge()).judge(
                 observation, now_s, limits

@@ -290,10 +290,7 @@ class PerceptionNode(LifecycleNode):
         self._reporter.observe(prediction)
 
     def _report_fault(self, stream: str, message: str) -> None:
-        projection = self._pipeline.projection
-        if stream in self._bundle.manifest.modality_names and message == projection.missing(
-            stream
-        ):
+        if message == self._lack(stream):
             return  # a state that the input's status shows, not an incident
         if stream in self._inputs:
             self._inputs[stream].report_fault(message)
@@ -318,11 +315,11 @@ class PerceptionNode(LifecycleNode):
         )
         self._diagnostics.publish(array)
 
-    def _lack(self, source: Input) -> str | None:
-        stream = source.spec.stream
-        if stream not in self._bundle.manifest.modality_names:
-            return None
-        return self._pipeline.projection.missing(stream)
+    def _lack(self, stream: str) -> str | None:
+        """What a sensor's calibration lacks, in one line; None for other streams."""
+        pipeline = self._pipeline
+        is_sensor = stream in pipeline.assembler.stream_accounts
+        return pipeline.projection.missing(stream) if is_sensor else None
 
     def _engine_status(self) -> DiagnosticStatus:
         if self._building:
