@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -141,7 +142,7 @@ class Outputs:
         publisher = self._node.create_publisher(
             kind,
             f'~/{name}',
-            qos,
+            copy(qos),  # rclpy writes overrides into it
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
         self._publishers.append(publisher)
