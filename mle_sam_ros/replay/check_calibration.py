@@ -106,6 +106,9 @@ def describe_scores(scores: Mapping[str, ExtrinsicScore], out: Path) -> Iterator
                 f'  better by {item.gain:.2f} +- {item.error:.2f}, in '
                 f'{100 * item.share_better:.0f} % of the moments: {item.shift}'
             )
+        if score.correction:
+            steps = ', then '.join(map(str, score.correction))
+            yield f'  in all, {steps} would lead to {score.corrected:.2f}'
     missing = sorted(set(_SHEETS) - set(scores))
     if missing:
         yield f'not scored: {", ".join(missing)} (not recorded, not calibrated, or no edges)'
@@ -145,8 +148,8 @@ def _write_sheet(path: Path, name: str, moments: list[Moment], calibration: Cali
         pictures.append(picture)
         captions.append(f't = {(moment.stamp_ns - start_ns) / 1e9:.2f} s')
     titles = {
-        'lidar': 'LiDAR over the camera: red 2 m to blue 60 m. Edges of depth belong on edges '
-        'of the image',
+        'lidar': 'LiDAR over the camera: red 2 m to blue 60 m. Large dots stand before something '
+        'farther: they belong on edges of the image',
         'event': 'Events over the camera: orange brighter, blue darker. They belong on the edges '
         'of what moves',
     }
@@ -200,6 +203,8 @@ def _score_mapping(score: ExtrinsicScore) -> dict[str, object]:
     return {
         'given': score.given,
         'moments': score.num_moments,
+        'correction': [str(shift) for shift in score.correction],
+        'corrected': score.corrected,
         'shifts': [
             {
                 'shift': str(item.shift),

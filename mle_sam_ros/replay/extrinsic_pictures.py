@@ -1,12 +1,13 @@
 """Pictures that show a bad extrinsic: what a sensor saw, drawn over the camera's image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
-from mle_sam_ros.replay.sheet import FAINT, Sheet
+from mle_sam_ros.replay.edges import depth_edges
+from mle_sam_ros.replay.sheet import Colour, FAINT, Sheet
 import numpy as np
 
 _NEAR_M, _FAR_M = 2.0, 60.0
@@ -21,6 +22,9 @@ def lidar_picture(
 ) -> np.ndarray:
     """LiDAR points over a darkened grey image, from red (2 m) to blue (60 m and beyond).
 
+    Those that stand before something farther are large and white-rimmed: where they are not on an
+    edge of the image, the extrinsic is wrong.
+
     Args:
         image: (H, W, 3) uint8.
         cloud: the sweep.
@@ -32,20 +36,28 @@ def lidar_picture(
     """
     picture, camera = _canvas(image, camera)
     points = cloud.xyz[np.isfinite(cloud.xyz).all(axis=1)].astype(np.float64)
-    points = points @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
+    for centre, colour in _dots(points, camera, camera_from_lidar):
+        cv2.circle(picture, centre, 1, colour, -1)
+    for centre, colour in _dots(depth_edges(cloud)[0], camera, camera_from_lidar):
+        cv2.circle(picture, centre, 4, (255, 255, 255), -1, cv2.LINE_AA)
+        cv2.circle(picture, centre, 3, colour, -1, cv2.LINE_AA)
+    return picture
+
+
+def _dots(
+    points_lidar: np.ndarray, camera: CameraModel, camera_from_lidar: np.ndarray
+) -> Iterator[tuple[tuple[int, int], Colour]]:
+    """Pixels and colours of points, the nearest last: it is drawn over what it hides."""
+    points = points_lidar @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
     points = points[camera.covers(points) & (points[:, 2] > 0.5)]
     range_m = np.clip(np.linalg.norm(points, axis=1), _NEAR_M, _FAR_M)
     nearness = 1 - np.log(range_m / _NEAR_M) / np.log(_FAR_M / _NEAR_M)
-    levels = (20 + 215 * nearness).astype(np.uint8)
-    colours = _TURBO[levels]
+    colours = _TURBO[(20 + 215 * nearness).astype(np.uint8)]
     pixels = np.round(camera.project(points)).astype(np.int64)
     inside = np.abs(pixels).max(axis=1, initial=0) < 2 * _TILE_WIDTH
-    # The nearest is drawn last, over what it hides.
     for index in np.argsort(-range_m):
         if inside[index]:
-            centre = pixels[index].tolist()
-            cv2.circle(picture, centre, 2, colours[index].tolist(), -1, cv2.LINE_AA)
-    return picture
+            yield tuple(pixels[index].tolist()), tuple(colours[index].tolist())
 
 
 def event_picture(

@@ -1,6 +1,6 @@
 """How well a sensor's edges fall on the edges of the image, for its extrinsic and for others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 from mle_sam_ros.core.camera import CameraModel
@@ -82,7 +82,8 @@ class Shift:
 
 
 _ROTATIONS = ('pitch', 'yaw', 'roll')
-_LEAST_GAIN = 0.02  # of the score as it is
+_LEAST_GAIN = 0.04  # of the score as it is
+_MAX_CORRECTIONS = 5
 _DEGREES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 _METRES = (0.05, 0.1, 0.2, 0.4)
 
@@ -126,11 +127,16 @@ class ExtrinsicScore:
         given: mean score of the extrinsic as it is; above 0 edges meet more than by chance.
         num_moments: that had edges enough.
         shifted: of every change.
+        correction: changes that lead to where none is better, each to be applied after the one
+            before it; empty where the extrinsic fits.
+        corrected: mean score there.
     """
 
     given: float
     num_moments: int
     shifted: tuple[ShiftScore, ...]
+    correction: tuple[Shift, ...] = ()
+    corrected: float = np.nan
 
     @property
     def better(self) -> list[ShiftScore]:
@@ -159,7 +165,7 @@ def score_extrinsic(
     camera_from_sensor: np.ndarray,
     has_distance: bool,
 ) -> ExtrinsicScore | None:
-    """Compare an extrinsic with others near it.
+    """Compare an extrinsic with others near it, and look for a better one.
 
     Args:
         matches: of several moments.
@@ -170,6 +176,24 @@ def score_extrinsic(
     Returns:
         None where no moment has edges enough.
     """
+    first = _score_shifts(matches, camera, camera_from_sensor, has_distance)
+    latest = first
+    correction: list[Shift] = []
+    while latest is not None and latest.better and len(correction) < _MAX_CORRECTIONS:
+        correction.append(latest.better[0].shift)
+        camera_from_sensor = correction[-1].matrix() @ camera_from_sensor
+        latest = _score_shifts(matches, camera, camera_from_sensor, has_distance)
+    if first is None or latest is None:
+        return first
+    return replace(first, correction=tuple(correction), corrected=latest.given)
+
+
+def _score_shifts(
+    matches: list[EdgeMatch],
+    camera: CameraModel,
+    camera_from_sensor: np.ndarray,
+    has_distance: bool,
+) -> ExtrinsicScore | None:
     given = np.array([match.score(camera, camera_from_sensor) for match in matches])
     usable = np.flatnonzero(np.isfinite(given))
     if not len(usable):

@@ -99,6 +99,16 @@ def test_a_wrong_extrinsic_is_told_with_its_direction(matches, shift):
     assert best.gain > 3 * best.error
 
 
+def test_errors_about_several_axes_are_found_one_after_another(matches):
+    wrong = Shift('yaw', 1.0).matrix() @ Shift('roll', -3.0).matrix() @ CAMERA_FROM_LIDAR
+    score = score_extrinsic(matches, CAMERA, wrong, has_distance=True)
+    right = score_extrinsic(matches, CAMERA, CAMERA_FROM_LIDAR, has_distance=True)
+    assert right.correction == ()
+    assert right.corrected == right.given
+    assert len(score.correction) > 1
+    assert score.corrected > score.given + 0.6 * (right.given - score.given)
+
+
 def test_events_are_compared_at_the_distance_that_the_lidar_measured():
     """With 30 cm between the cameras, infinite distance would look like two degrees of yaw."""
     camera_from_event = np.eye(4)
