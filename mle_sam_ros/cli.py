@@ -69,6 +69,7 @@ def _synthesize(options: argparse.Namespace) -> None:
 
 def _replay(options: argparse.Namespace) -> None:
     from mle_sam_ros.bags.calibration_file import read_calibration
+    from mle_sam_ros.core.ego_motion import MotionSettings
     from mle_sam_ros.replay.replay import replay, Settings
     from mle_sam_ros.replay.summary import summary
 
@@ -86,6 +87,7 @@ def _replay(options: argparse.Namespace) -> None:
         threads=options.threads,
         reuse_features=options.reuse_features,
         keep_going=options.keep_going,
+        motion=MotionSettings(options.motion, options.fixed_frame),
     )
     print(summary(replay(settings, options.out), options.out))
 
@@ -264,6 +266,11 @@ def _parser() -> argparse.ArgumentParser:
         help='count messages that cannot be used and go on, as the node does',
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
+    replay.add_argument(
+        '--motion', default='none', help='where the motion of the vehicle comes from, by which LiDAR '
+        'points are moved to the exposure: none, odometry, twist or tf'
+    )  # fmt: skip
+    replay.add_argument('--fixed-frame', default='', help='of --motion tf, such as odom')
     replay.add_argument(
         '--labels', type=Path, metavar='FOLDER', help='label maps as PNG files named by stamp'
     )
