@@ -267,8 +267,8 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     replay.add_argument(
-        '--motion', default='none', help='where the motion of the vehicle comes from, by which LiDAR '
-        'points are moved to the exposure: none, odometry, twist or tf'
+        '--motion', default='none', help='of the vehicle, by which LiDAR points are moved to the '
+        'exposure: none, odometry, twist or tf'
     )  # fmt: skip
     replay.add_argument('--fixed-frame', default='', help='of --motion tf, such as odom')
     replay.add_argument(
