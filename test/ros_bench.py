@@ -36,6 +36,13 @@ TOPICS = {
     'event_camera_info': ('events/camera_info', 'sensor_msgs/msg/CameraInfo'),
     'lidar': ('lidar/points', 'sensor_msgs/msg/PointCloud2'),
 }
+# Of other bundles and parameters.
+MORE_TOPICS = {
+    'compressed': ('camera/image/compressed', 'sensor_msgs/msg/CompressedImage'),
+    'lidar_2': ('lidar_2/points', 'sensor_msgs/msg/PointCloud2'),
+    'depth': ('depth/image', 'sensor_msgs/msg/Image'),
+    'odometry': ('odometry', 'nav_msgs/msg/Odometry'),
+}
 OUTPUTS = {
     'mask': 'sensor_msgs/msg/Image',
     'confidence': 'sensor_msgs/msg/Image',
@@ -95,8 +102,9 @@ class Bench:
         namespace = node.rsplit('/', 1)[0]
         self._publishers = {
             stream: self.node.create_publisher(message_class(kind), f'{namespace}/{topic}', 10)
-            for stream, (topic, kind) in TOPICS.items()
+            for stream, (topic, kind) in (TOPICS | MORE_TOPICS).items()
         }
+        self._mask_topic = f'{node}/mask'
         self._listen('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 'diagnostics')
         for name, kind in OUTPUTS.items():
             self._listen(f'{node}/{name}', kind, name)
@@ -122,14 +130,14 @@ class Bench:
         wait_until(
             lambda: (
                 all(p.get_subscription_count() for p in publishers)
-                and self.node.count_publishers('/mle_sam/perception/mask')
+                and self.node.count_publishers(self._mask_topic)
             ),
             timeout_s,
         )
         time.sleep(0.3)  # the other side of each match
 
     def send(self, stream: str, message) -> None:
-        kind = TOPICS[stream][1]
+        kind = (TOPICS | MORE_TOPICS)[stream][1]
         self.sent[stream].append(stamp_ns_of(message))
         self._publishers[stream].publish(bytes(typestore().serialize_cdr(message, kind)))
 
