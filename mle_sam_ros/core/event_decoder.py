@@ -1,6 +1,6 @@
 """The messages of one event camera to events on the host's clock."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from mle_sam_ros.core import event_tally
@@ -61,9 +61,8 @@ class EventCounters:
 
     def to_mapping(self) -> dict[str, int]:
         """All counts by name."""
-        counts = asdict(self)
-        tally = counts.pop('tally')
-        return counts | dict(zip(event_tally.NAMES, tally.tolist(), strict=True))
+        counts = {name: value for name, value in vars(self).items() if name != 'tally'}
+        return counts | dict(zip(event_tally.NAMES, self.tally.tolist(), strict=True))
 
 
 class EventDecoder:
@@ -191,7 +190,8 @@ class EventDecoder:
         if whole < len(data):
             self.counters.truncated_packets += 1
         words = data[:whole].view(dtype.newbyteorder('>' if message.is_bigendian else '<'))
-        words = np.require(words, dtype, 'A')
+        if not (words.dtype.isnative and words.flags.aligned):
+            words = words.astype(dtype)
         words.flags.writeable = False
         return words
 
@@ -202,11 +202,10 @@ class EventDecoder:
             events = events.in_order()
             self.end_ns = int(events.t_ns[-1]) if len(events) else now_ns
             return events
-        if self.clock.offset_ns is None or self._words.end_ns is None:
+        end_ns = self._words.end_ns
+        if self.clock.offset_ns is None or end_ns is None:
             return EMPTY
-        if len(events):
-            events = Events(events.x, events.y, self.clock.host_ns(events.t_ns), events.polarity)
-        self.end_ns = int(self.clock.host_ns(np.array([self._words.end_ns]))[0])
+        self.end_ns = self.clock.to_host(events.t_ns, end_ns)
         return events
 
 

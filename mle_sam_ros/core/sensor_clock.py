@@ -17,6 +17,7 @@ _STEP_NS = 20_000_000
 _MIN_STEP_MESSAGES = 5
 # Nor is a single delay shorter or longer by this much.
 _JUMP_NS = _SECOND
+_UNKNOWN_NS = 2**62
 
 
 @dataclass
@@ -37,6 +38,7 @@ class SensorClock:
 
     Attributes:
         jumps: how often a clock was set, so that the offset was found anew.
+        drift_ppm: how much faster the host's clock runs, in millionths; None for ten seconds.
     """
 
     def __init__(self) -> None:
@@ -46,72 +48,73 @@ class SensorClock:
 
     def restart(self) -> None:
         """The sensor's clock began anew: the next message finds the offset."""
-        self._spans: deque[_Span] = deque(maxlen=_NUM_DRIFT_SPANS)
-        self._offset_spans: deque[_Span] = deque(maxlen=_NUM_OFFSET_SPANS)
+        self.drift_ppm: float | None = None
+        self._open: _Span | None = None
+        self._closed: deque[_Span] = deque(maxlen=_NUM_DRIFT_SPANS)
+        self._closed_least_ns = _UNKNOWN_NS
 
     @property
     def offset_ns(self) -> int | None:
         """Host time minus sensor time, least delay included; None before the first message."""
-        return min((span.least_ns for span in self._offset_spans), default=None)
-
-    @property
-    def drift_ppm(self) -> float | None:
-        """How much faster the host's clock runs, in millionths; None for the first ten seconds."""
-        spans = list(self._spans)[:-1]  # the last one is still open
-        if len(spans) < _NUM_OFFSET_SPANS:
+        if self._open is None:
             return None
-        begin_ns = np.array([span.begin_ns - spans[0].begin_ns for span in spans], np.float64)
-        least_ns = np.array([span.least_ns - spans[0].least_ns for span in spans], np.float64)
-        return 1e6 * float(np.polyfit(begin_ns, least_ns, 1)[0])
+        return min(self._closed_least_ns, self._open.least_ns)
 
     def observe(self, sensor_ns: int, stamp_ns: int) -> None:
         """Learn from a message.
 
         Args:
             sensor_ns: time of its first event, on the sensor's clock.
-            stamp_ns: of its header, on the host's clock; not before that of the last message.
+            stamp_ns: of its header, on the host's clock.
         """
         difference_ns = stamp_ns - sensor_ns
         offset_ns = self.offset_ns
         if offset_ns is not None and abs(difference_ns - offset_ns) > _JUMP_NS:
             self._jump()
-        if not self._spans or stamp_ns - self._spans[-1].begin_ns >= _SPAN_NS:
-            self._close_span()
-            span = _Span(stamp_ns, difference_ns)
-            self._spans.append(span)
-            self._offset_spans.append(span)
-        else:
-            span = self._spans[-1]
-            span.least_ns = min(span.least_ns, difference_ns)
-            span.num_messages += 1
+        if self._open is not None and stamp_ns - self._open.begin_ns < _SPAN_NS:
+            self._open.least_ns = min(self._open.least_ns, difference_ns)
+            self._open.num_messages += 1
+            return
+        if self._open is not None:
+            self._close(self._open)
+        self._open = _Span(stamp_ns, difference_ns)
 
-    def host_ns(self, sensor_ns: np.ndarray) -> np.ndarray:
-        """Sensor times as host times, none before one that was given out earlier.
+    def to_host(self, t_ns: np.ndarray, end_ns: int) -> int:
+        """Turn sensor times into host times in place, none before one that was given out earlier.
 
         Args:
-            sensor_ns: (N,) int64, never decreasing, N >= 1, of the message observed last.
+            t_ns: (N,) int64, never decreasing, N >= 0, of the message observed last.
+            end_ns: another time, not before them: until when the message tells everything.
 
         Returns:
-            (N,) int64.
+            The host's time of `end_ns`.
         """
-        host_ns = sensor_ns + self.offset_ns
+        offset_ns = self.offset_ns
+        if offset_ns is None:
+            raise ValueError('no message was observed')
+        t_ns += offset_ns
+        end_ns += offset_ns
+        first_ns = int(t_ns[0]) if len(t_ns) else end_ns
         reached_ns = self._reached_ns
         # The offset shrinks by microseconds whenever a message was faster than all before it.
-        if reached_ns is not None and 0 < reached_ns - host_ns[0] < _JUMP_NS:
-            np.maximum(host_ns, reached_ns, out=host_ns)
-        self._reached_ns = int(host_ns[-1])
-        return host_ns
+        if reached_ns is not None and 0 < reached_ns - first_ns < _JUMP_NS:
+            np.maximum(t_ns, reached_ns, out=t_ns)
+            end_ns = max(end_ns, reached_ns)
+        self._reached_ns = end_ns
+        return end_ns
 
-    def _close_span(self) -> None:
-        """See whether the last span tells of a clock that was set."""
-        if len(self._offset_spans) < 2:
-            return
-        *before, last = self._offset_spans
-        is_step = last.least_ns - min(span.least_ns for span in before) > _STEP_NS
-        if is_step and last.num_messages >= _MIN_STEP_MESSAGES:
+    def _close(self, span: _Span) -> None:
+        """Take a span's least difference into account, unless it tells that a clock was set."""
+        is_step = span.least_ns > self._closed_least_ns + _STEP_NS
+        if is_step and span.num_messages >= _MIN_STEP_MESSAGES:
             self._jump()
-            self._spans.append(last)
-            self._offset_spans.append(last)
+        self._closed.append(span)
+        least_ns = [span.least_ns for span in self._closed]
+        self._closed_least_ns = min(least_ns[-_NUM_OFFSET_SPANS:])
+        if len(least_ns) >= _NUM_OFFSET_SPANS:
+            begin_ns = np.array([other.begin_ns for other in self._closed]) - span.begin_ns
+            slope = np.polyfit(begin_ns / _SECOND, np.array(least_ns) - span.least_ns, 1)[0]
+            self.drift_ppm = 1e6 * float(slope) / _SECOND
 
     def _jump(self) -> None:
         self.jumps += 1

@@ -101,4 +101,3 @@ def test_times_on_the_clock_of_the_host(name):
             assert abs(stamp_ns - int(events.t_ns[0])) < 15_000_000
             last_ns = events.t_ns[-1]
     assert decoder.counters.lost_packets == decoder.counters.tally[1:].sum() == 0
-    print(decoder.to_mapping())
