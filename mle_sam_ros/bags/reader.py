@@ -1,5 +1,6 @@
 """Reading recordings: MCAP and sqlite3 files, rosbag2 directories of them, and ROS 1 bags."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from heapq import merge
@@ -9,6 +10,7 @@ import struct
 from typing import Any, NamedTuple
 
 from mle_sam_ros.bags.directory import directory_custom_data, storage_files, storage_suffix
+from mle_sam_ros.bags.event_arrays import EVENT_ARRAYS, EVENT_PACKET, packet_of_cdr
 from mle_sam_ros.bags.mcap_file import McapFile
 from mle_sam_ros.bags.packed import unpacked_file, unpacked_message
 from mle_sam_ros.bags.ros1_file import Ros1File
@@ -79,7 +81,8 @@ class BagReader:
             self._stack.close()
             raise
         self.topics = {
-            topic: current_name(name) for topic, (name, _, _) in self._definitions.items()
+            topic: EVENT_PACKET if name in EVENT_ARRAYS else current_name(name)
+            for topic, (name, _, _) in self._definitions.items()
         }
         self.num_messages = sum(file.num_messages for file in self._files)
         self.custom_data = _custom_data(path, self._files)
@@ -99,13 +102,18 @@ class BagReader:
             return
         # Files of one recording overlap a little; each is ordered in itself.
         parts = [file.raw(chosen) for file in self._files]
+        num_arrays: Counter[str] = Counter()
         for log_time_ns, topic, data in merge(*parts, key=itemgetter(0)):
             if not 0 <= log_time_ns < _MAX_TIME_NS:
                 raise InputError(
                     f'{self.path}: expected log times from 0 to 2^63 ns, got {log_time_ns} on '
                     f'{topic}; the file is damaged, copy it again'
                 )
-            yield RawMessage(log_time_ns, topic, unpacked_message(data, f'{self.path}: {topic}'))
+            cdr = unpacked_message(data, f'{self.path}: {topic}')
+            if self._definitions[topic][0] in EVENT_ARRAYS:
+                num_arrays[topic] += 1
+                cdr = self._as_packet(log_time_ns, topic, cdr, num_arrays[topic])
+            yield RawMessage(log_time_ns, topic, cdr)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
         """Deserialised messages.
@@ -164,6 +172,15 @@ class BagReader:
                     f'{", ".join(sorted(self.topics))}; give one of these'
                 )
         return chosen
+
+    def _as_packet(self, log_time_ns: int, topic: str, cdr: bytes, seq: int) -> bytes:
+        try:
+            return packet_of_cdr(cdr, seq)
+        except ValueError as error:
+            raise InputError(
+                f'{self.path}: expected a {self._definitions[topic][0]} on {topic} at '
+                f'{log_time_ns} ns, got {error}; leave the topic out or record it again'
+            ) from None
 
     def _know_type_of(self, topic: str) -> None:
         name, encoding, text = self._definitions[topic]

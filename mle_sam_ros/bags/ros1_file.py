@@ -1,8 +1,10 @@
 """One ROS 1 bag as a source of messages, serialised as ROS 2 does it."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from mle_sam_ros.bags.event_arrays import EVENT_ARRAYS, EVENT_PACKET, packet_of_ros1
 from mle_sam_ros.bags.typestore import current_name, new_typestore, register_definition
 from mle_sam_ros.core.errors import InputError
 from rosbags.rosbag1 import Reader
@@ -45,6 +47,10 @@ class Ros1File:
                     f'{path}: expected one type on {item.topic}, got {item.msgtype} and '
                     f'{self.topics[item.topic][0]}; record them on two topics'
                 )
+        self._definitions = dict(self.topics)
+        # What leaves this file is what it is turned into.
+        packets = {item.topic for item in self._connections if item.msgtype in EVENT_ARRAYS}
+        self.topics |= dict.fromkeys(packets, (EVENT_PACKET, '', ''))
         self.num_messages = sum(item.msgcount for item in self._connections)
         self._store = new_typestore()
 
@@ -57,6 +63,7 @@ class Ros1File:
         chosen = [item for item in self._connections if item.topic in topics]
         for topic in {item.topic for item in chosen}:
             self._know_type_of(topic)
+        num_read: Counter[str] = Counter()
         # An empty choice would mean all of them.
         iterator = iter(self._reader.messages(chosen)) if chosen else iter(())
         while True:
@@ -68,23 +75,29 @@ class Ros1File:
                 return
             connection, log_time_ns, data = item
             name = current_name(connection.msgtype)
+            num_read[connection.topic] += 1
             try:
-                cdr = self._store.ros1_to_cdr(data, name)
+                cdr = self._translate(name, data, num_read[connection.topic])
             except Exception as error:
                 raise InputError(
                     f'{self._path}: expected a {name} on {connection.topic} at {log_time_ns} ns, '
                     f'got {len(data)} bytes that are none ({type(error).__name__}); '
                     'leave the topic out or record it again'
                 ) from None
-            yield log_time_ns, connection.topic, bytes(cdr)
+            yield log_time_ns, connection.topic, cdr
 
     def close(self) -> None:
         """Close the file."""
         if self._reader.bio is not None:
             self._reader.close()
 
+    def _translate(self, name: str, data: bytes, seq: int) -> bytes:
+        if name in EVENT_ARRAYS:
+            return packet_of_ros1(data, seq)
+        return bytes(self._store.ros1_to_cdr(data, name))
+
     def _know_type_of(self, topic: str) -> None:
-        name, encoding, text = self.topics[topic]
+        name, encoding, text = self._definitions[topic]
         try:
             register_definition(self._store, name, encoding, text)
         except Exception as error:

@@ -18,6 +18,9 @@ string encoding
 bool is_bigendian
 uint8[] events
 """
+# Events as one object each: dvs_msgs and dv_ros2_msgs.
+_EVENT = 'uint16 x\nuint16 y\nbuiltin_interfaces/Time ts\nbool polarity\n'
+_EVENT_ARRAY = 'std_msgs/Header header\nuint32 height\nuint32 width\nEvent[] events\n'
 # Earlier names of types whose content is the same.
 _RENAMED = {
     'event_array_msgs/msg/EventArray': 'event_camera_msgs/msg/EventPacket',
@@ -29,9 +32,12 @@ _RULE = '=' * 80 + '\n'
 
 
 def new_typestore() -> Any:
-    """A rosbags typestore of ROS 2 Jazzy's messages and `event_camera_msgs/msg/EventPacket`."""
+    """A rosbags typestore of ROS 2 Jazzy's messages, `EventPacket` and arrays of events."""
     store = get_typestore(Stores.ROS2_JAZZY)
     store.register(get_types_from_msg(_EVENT_PACKET, 'event_camera_msgs/msg/EventPacket'))
+    for package in ('dvs_msgs', 'dv_ros2_msgs'):
+        store.register(get_types_from_msg(_EVENT, f'{package}/msg/Event'))
+        store.register(get_types_from_msg(_EVENT_ARRAY, f'{package}/msg/EventArray'))
     return store
 
 
