@@ -1,7 +1,7 @@
 """PointCloud2 messages as the drivers of several makers lay them out."""
 
 import messages
-from messages import FLOAT32, FLOAT64, UINT16, UINT32, UINT8
+from messages import FLOAT32, FLOAT64, UINT8, UINT16, UINT32
 import numpy as np
 
 T0 = 1_750_000_000_000_000_000

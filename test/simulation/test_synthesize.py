@@ -14,6 +14,7 @@ from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.lidar_raster import lidar_raster
 from mle_sam_ros.core.manifest import LidarEncoding
 from mle_sam_ros.core.stamp import stamp_ns
+from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.core.streams import CameraStream, NearestStream, WindowStream
 from mle_sam_ros.simulation.drive import Drive
 from mle_sam_ros.simulation.failures import Failure
@@ -198,8 +199,9 @@ def test_paired_sweep_is_that_of_the_moment(paired, moment):
     message = paired.samples['lidar'].payload
     assert stamp_ns(message.header) == EPOCH_NS + SWEEP_NS
     camera = moment.calibration.cameras['camera'].scaled_to((224, 448))
+    camera_from_lidar = moment.calibration.camera_from['lidar']
     rasters = [
-        lidar_raster(cloud, moment.calibration.camera_from['lidar'], camera, LidarEncoding(1.0, 3))
+        lidar_raster([whole('lidar', cloud, camera_from_lidar)], camera, LidarEncoding(1.0, 3))
         for cloud in (decode_cloud(message, 'lidar'), moment.cloud)
     ]
     filled = [raster[..., 0] > 0 for raster in rasters]
