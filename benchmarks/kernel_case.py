@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter
+from time import process_time
 
 ROUNDS = 15
 
@@ -27,7 +27,8 @@ class KernelCase:
         """Measure: one line for the kernel, one for each peer.
 
         Everything takes its turn in every round, so that a busy moment of the machine falls on
-        all of them; of each the fastest round counts.
+        all of them; of each the fastest round counts. Time is the processor's, over all threads:
+        what else runs does not count, and who uses more cores is not the faster for it.
         """
         runnable = {name: peer for name, peer in self.peers.items() if callable(peer)}
         calls = {'': self.kernel, **runnable}
@@ -48,6 +49,6 @@ class KernelCase:
 
 
 def _seconds(call: Callable[[], object]) -> float:
-    start = perf_counter()
+    start = process_time()
     call()
-    return perf_counter() - start
+    return process_time() - start

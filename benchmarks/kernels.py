@@ -2,8 +2,9 @@
 
     python benchmarks/kernels.py [--only event]
 
-Prints milliseconds per call (the fastest of several rounds), and of each peer how many times as
-long it takes. A peer that is not installed is skipped, and the reason is printed.
+Prints milliseconds of processor time per call (the fastest of several rounds), and of each peer
+how many times as long it takes. A peer that is not installed is skipped, and the reason is
+printed.
 """
 
 import argparse
