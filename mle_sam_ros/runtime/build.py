@@ -27,6 +27,7 @@ from mle_sam_ros.runtime.engine_cache import (
     CachedEngine,
     EngineCache,
     SCHEMA_VERSION,
+    UnreadableEngineError,
 )
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.golden import Golden, read_golden
@@ -50,9 +51,10 @@ class BuildOptions:
     Attributes:
         precision: of the graphs; None takes fp16 where the bundle has it, else fp32.
         optimization_level: 0 to 5, how long TensorRT searches for fast kernels; None leaves it to
-            TensorRT.
+            TensorRT. torch searches on GPUs from 3 on, and for None.
         workspace_bytes: GPU memory that a kernel may use beside tensors; None for all there is.
-        refittable: the weights of the plan can be replaced; costs some speed.
+        refittable: TensorRT's own refitter can replace the weights of the plan, which costs some
+            speed; the cache then refuses it as changed.
         version_compatible: the plan also runs on later TensorRT of the same major version; costs
             some speed.
     """
@@ -200,15 +202,33 @@ def build_engine(
     bundle.verify_hashes()
     key, options = build_key(bundle, backend, options)
     cache = EngineCache()
-    if engine := cache.find(key):
+    if engine := _find(cache, key, bundle):
         progress('already built', 1.0)
         return engine
     with cache.lock(lambda: progress('waiting for another process that builds', 0.0)):
-        if engine := cache.find(key):
+        if engine := _find(cache, key, bundle):
             progress('built by another process', 1.0)
             return engine
         with cache.draft() as room:
             return cache.install(room, _build(bundle, room, key, options, progress))
+
+
+def _find(cache: EngineCache, key: BuildKey, bundle: Bundle) -> CachedEngine | None:
+    """The engine of that key, if it can be loaded here still."""
+    engine = cache.find(key)
+    if engine is None or unreadable(engine, bundle):
+        return None
+    return engine
+
+
+def unreadable(engine: CachedEngine, bundle: Bundle) -> str:
+    """Why nothing here can load an engine whose files are as they were built; empty if it can."""
+    key = engine.record.key
+    try:
+        builder_of(key.backend).load(bundle, engine.directory, BuildOptions(**key.options))
+    except UnreadableEngineError as error:
+        return str(error)
+    return ''
 
 
 def _build(

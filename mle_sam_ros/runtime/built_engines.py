@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.build import builder_of, BuildOptions
+from mle_sam_ros.runtime.build import builder_of, BuildOptions, unreadable
 from mle_sam_ros.runtime.bundle import Bundle
-from mle_sam_ros.runtime.engine_cache import BuildRecord, CachedEngine, EngineCache
+from mle_sam_ros.runtime.engine_cache import (
+    BuildRecord,
+    CachedEngine,
+    EngineCache,
+    UnreadableEngineError,
+)
 from mle_sam_ros.runtime.proof import DescribedEngine
 
 
@@ -22,7 +27,8 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
         backend: one of `COMPILED_BACKENDS`.
 
     Raises:
-        NotBuiltError: where there is none, or it was damaged; says why and names the command.
+        NotBuiltError: where there is none, or it was damaged, or nothing here can load it any
+            more; says why and names the command.
         InputError: for a backend that this machine cannot run.
     """
     builder = builder_of(backend)
@@ -43,7 +49,10 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
         fastest.verify()
     except InputError as error:
         raise NotBuiltError(f'{error}; run: {build_command(bundle, backend)}') from None
-    return builder.load(bundle, fastest.directory, BuildOptions(**fastest.record.key.options))
+    try:
+        return builder.load(bundle, fastest.directory, BuildOptions(**fastest.record.key.options))
+    except UnreadableEngineError as error:
+        raise NotBuiltError(f'{error}; run: {build_command(bundle, backend)}') from None
 
 
 def build_command(bundle: Bundle, backend: str) -> str:
@@ -54,6 +63,8 @@ def build_command(bundle: Bundle, backend: str) -> str:
 def list_engines() -> Iterator[str]:
     """Yields a line per engine of the cache: what it is, how fast, and whether it can be used."""
     cache = EngineCache()
+    if not cache.directories():
+        yield f'no engine was built yet: {cache.root} holds none'
     for directory in cache.directories():
         state = _uselessness(cache, directory) or 'usable'
         try:
@@ -86,8 +97,9 @@ def describe_latency(record: BuildRecord) -> str:
 def prune_engines(everything: bool = False) -> Iterator[str]:
     """Remove the engines that nothing here can use: yields a line for each that goes.
 
-    Those are the damaged ones, those of another GPU, driver or version, and those whose bundle is
-    no longer where it was or holds other graphs. A GPU that does not answer today condemns none.
+    Those are the damaged ones, those of another GPU, driver or version, those that can no longer
+    be loaded, and those whose bundle is no longer where it was or holds other graphs. A GPU that
+    does not answer today condemns none.
 
     Args:
         everything: remove the usable ones and the timing caches, too.
@@ -98,7 +110,7 @@ def prune_engines(everything: bool = False) -> Iterator[str]:
     with cache.lock():
         cache.remove_drafts()
         for directory in cache.directories():
-            reason = _uselessness(cache, directory)
+            reason = _uselessness(cache, directory) or _unreadability(cache, directory)
             if reason or everything:
                 cache.remove(directory)
                 yield f'{directory.name[:12]}  removed: {reason or "usable"}'
@@ -133,6 +145,19 @@ def _uselessness(cache: EngineCache, directory: Path) -> str:
     try:
         return _misfit(engine)
     except InputError:
+        return ''
+
+
+def _unreadability(cache: EngineCache, directory: Path) -> str:
+    """Why an engine that should fit cannot be loaded; empty where it can, or nobody can say."""
+    engine = cache.read(directory)
+    try:
+        engine.verify()
+    except InputError:
+        return 'damaged'
+    try:
+        return unreadable(engine, Bundle.open(engine.record.bundle))
+    except InputError:  # no GPU, or no memory on it
         return ''
 
 

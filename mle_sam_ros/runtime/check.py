@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from mle_sam_ros.runtime.bundle import Bundle, Precision
+from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.runtime.bundle import (
+    ALL_ENCODERS,
+    Bundle,
+    FUSE_DECODE,
+    graph_file,
+    Precision,
+    PRECISIONS,
+)
 from mle_sam_ros.runtime.engine import load_engine
 from mle_sam_ros.runtime.gate import prove
 from mle_sam_ros.runtime.proof import Proof
@@ -39,9 +47,21 @@ def check_bundle(
     bundle.verify_hashes()
     num_bytes = sum(bundle.path(name).stat().st_size for name in manifest.files)
     yield f'hashes: {len(manifest.files)} files, {num_bytes / 1e6:.1f} MB, as in the manifest'
+    yield f'holds: {", ".join(_contents(manifest))}'
     engine = load_engine(bundle, backend, threads, precision)
     yield f'graphs: names, shapes and dtypes as they must be ({engine.description})'
     yield from describe_proof(prove(engine, bundle))
+
+
+def _contents(manifest: Manifest) -> Iterator[str]:
+    """What engines can be made of the files."""
+    for suffix, kind in (('.onnx', 'graphs'), ('.pt2', 'programs for torch')):
+        for precision in PRECISIONS:
+            names = (graph_file(graph, precision) for graph in (FUSE_DECODE, ALL_ENCODERS))
+            behind, stacked = (Path(name).with_suffix(suffix).name for name in names)
+            if behind in manifest.files:
+                batch = ' (encoders stacked, too)' if stacked in manifest.files else ''
+                yield f'{precision} {kind}{batch}'
 
 
 def describe_proof(proof: Proof) -> Iterator[str]:

@@ -29,6 +29,10 @@ SCHEMA_VERSION = 1
 _TIMING = 'timing'
 
 
+class UnreadableEngineError(InputError):
+    """Compiled files that are as they were built, and that nothing here can load any more."""
+
+
 @dataclass(frozen=True)
 class BuildKey:
     """What a compiled engine depends on: a difference in any of it makes another engine.

@@ -8,6 +8,7 @@ from typing import Any
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.contract import Signature
 from mle_sam_ros.runtime.cuda_runtime import DeviceArray, Event, Graph, PinnedArray, Stream
+from mle_sam_ros.runtime.engine_cache import UnreadableEngineError
 from mle_sam_ros.runtime.tensorrt_api import DTYPES, ERROR_LOG
 import tensorrt
 
@@ -40,18 +41,22 @@ class Plan:
             version_compatible: whether it was built so: such a plan carries code of its own.
 
         Raises:
-            InputError: for a plan that this TensorRT cannot load here.
+            UnreadableEngineError: for a plan that this TensorRT cannot load here.
+            InputError: without memory to run it.
         """
         self._runtime = tensorrt.Runtime(ERROR_LOG)
         self._runtime.engine_host_code_allowed = version_compatible
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
-        if self._engine is not None:
-            self._context = self._engine.create_execution_context()
-        if self._engine is None or self._context is None:
-            raise InputError(
+        if self._engine is None:
+            raise UnreadableEngineError(
                 f'{path}: expected a plan that TensorRT {tensorrt.__version__} can load here, got '
-                f'{ERROR_LOG.take()!r}; free GPU memory, or build the engine anew '
-                '(mle-sam build-engine --prune --all)'
+                f'{ERROR_LOG.take()!r}; build the engine again'
+            )
+        self._context = self._engine.create_execution_context()
+        if self._context is None:
+            raise InputError(
+                f'{path}: expected GPU memory for what TensorRT {tensorrt.__version__} computes, '
+                f'got {ERROR_LOG.take()!r}; free some'
             )
         self.activation_bytes = int(self._engine.device_memory_size_v2)
         names = names_path(path)

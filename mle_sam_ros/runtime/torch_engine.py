@@ -19,6 +19,7 @@ from mle_sam_ros.runtime.contract import (
     Signature,
 )
 from mle_sam_ros.runtime.encoder_choice import EncoderChoice
+from mle_sam_ros.runtime.engine_cache import UnreadableEngineError
 from mle_sam_ros.runtime.torch_device import best_device, Device
 import numpy as np
 import torch
@@ -179,7 +180,7 @@ def _load(path: Path) -> Callable[..., tuple[torch.Tensor, ...]]:
         # Threads of its own would wait for one another on the stream, which no graph can hold.
         return torch._inductor.aoti_load_package(str(path), run_single_threaded=True)
     except RuntimeError as error:
-        raise InputError(
+        raise UnreadableEngineError(
             f'{path}: expected a package that torch {torch.__version__} can load, got '
             f'{" ".join(str(error).split())[:100]!r}; build the engine again '
             '(mle-sam build-engine)'

@@ -14,7 +14,7 @@ from fake_tensorrt import forget, install
 from half_bundle import INPUT_HW, write_half_bundle
 from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.bundle import Bundle, write_bundle
+from mle_sam_ros.runtime.bundle import Bundle, sha256_of, write_bundle
 from mle_sam_ros.runtime.engine_cache import BuildKey, EngineCache
 import pytest
 
@@ -248,6 +248,30 @@ def test_an_edited_record_is_refused(built, bundle, edit):
     edit_record(built, edit)
     with pytest.raises(InputError, match=r'build\.json: '):
         EngineCache().read(built)
+
+
+def test_a_plan_that_nothing_here_can_load_is_built_again_or_pruned(built, bundle, here):
+    def age():
+        plan = built / 'fuse_decode.plan'
+        plan.write_bytes(b'of another age')
+        edit_record(built, lambda record: record['files'].update({plan.name: sha256_of(plan)}))
+
+    age()
+    code, _, errors = here('check-bundle', bundle.directory, '--backend', 'tensorrt')
+    assert code == 2
+    assert 'fuse_decode.plan: expected a plan that TensorRT 10.13.3.9 can load here' in errors
+    assert f'; run: mle-sam build-engine {bundle.directory} --backend tensorrt' in errors
+    assert here('build-engine', bundle.directory, '--backend', 'tensorrt')[0] == 0
+    assert here('check-bundle', bundle.directory, '--backend', 'tensorrt')[0] == 0
+    assert here('build-engine', '--prune')[1] == ''
+    age()
+    assert 'removed: ' in (pruned := here('build-engine', '--prune')[1])
+    assert 'can load here' in pruned
+    assert not built.exists()
+
+
+def test_an_empty_cache_says_so(cache, here):
+    assert here('build-engine', '--list')[1] == f'no engine was built yet: {cache} holds none\n'
 
 
 def test_engines_whose_bundle_changed_or_went_are_pruned(cache, tmp_path, here):

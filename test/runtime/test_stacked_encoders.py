@@ -117,5 +117,11 @@ def test_a_stacked_graph_of_fewer_modalities_breaks_the_contract(tmp_path, pace)
         build_engine(wrong, 'tensorrt')
 
 
+def test_a_bundle_tells_what_it_holds(bundle, capsys):
+    assert main(['check-bundle', str(bundle.directory), '--backend', 'onnx']) == 0
+    both = 'fp32 graphs (encoders stacked, too), fp16 graphs (encoders stacked, too)'
+    assert f'holds: {both}\n' in capsys.readouterr().out
+
+
 def test_processors_leave_it_alone(bundle):
     assert encoders_of(open_engine(bundle, 'onnx', 1).infer(MODEL.rasters(), ALL)) == SEPARATE

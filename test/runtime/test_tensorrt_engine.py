@@ -323,7 +323,7 @@ def test_a_graph_that_does_not_compile(cuda, bundle, cache):
 
 def test_a_graph_that_cannot_be_read(cuda, bundle, tmp_path, cache):
     files = {name: bundle.path(name) for name in bundle.manifest.files}
-    files['encoder_event.fp16.onnx'] = b'no graph'
+    files['encoder_event.fp16.onnx'] = onnx.ModelProto(ir_version=10).SerializeToString()
     broken = write_bundle(tmp_path / 'broken', files, manifest_mapping(INPUT_HW))
     with pytest.raises(InputError, match=r'event\.fp16\.onnx: expected a graph that .*10\.13.* r'):
         build_engine(broken, 'tensorrt')
@@ -332,7 +332,7 @@ def test_a_graph_that_cannot_be_read(cuda, bundle, tmp_path, cache):
 
 def test_a_plan_that_does_not_fit_into_the_gpu(cuda, bundle, cache):
     sys.modules['tensorrt'].faults.add('memory')
-    with pytest.raises(InputError, match=r'expected a plan that TensorRT 10\.13\.3\.9 can load'):
+    with pytest.raises(InputError, match=r'GPU memory for what TensorRT 10\.13\.3\.9 computes'):
         build_engine(bundle, 'tensorrt')
     assert_nothing_is_left(cache)
 
