@@ -95,7 +95,7 @@ def decode_cloud(
             f'{[str(points.dtype[axis]) for axis in "xyz"]}; fix the driver'
         )
     with np.errstate(invalid='ignore', over='ignore'):  # a float64 too large becomes infinite
-        x, y, z = (np.ascontiguousarray(points[axis], np.float32) for axis in 'xyz')
+        x, y, z = (points[axis].astype(np.float32) for axis in 'xyz')
         intensity, scale = _intensity(points, source, settings)
     xyz = np.empty((len(points), 3), np.float32)
     num_finite = _put_together(x, y, z, intensity, np.float32(scale), xyz)

@@ -1,6 +1,8 @@
 """Points of a sweep moved to where the LiDAR's motion shows them at one instant."""
 
-from mle_sam_ros.core.cloud import PointCloud
+from types import SimpleNamespace
+
+from mle_sam_ros.core.cloud import decode_cloud, PointCloud
 import numba
 import numpy as np
 
@@ -49,6 +51,26 @@ def knots_of(
     rows = np.asarray(reference_from_lidar, np.float64)[:, :3]
     segments = np.stack([rows, np.diff(rows, axis=0, append=rows[-1:])], axis=1)
     return times_ns, np.ascontiguousarray(knots_ns, np.int64), np.ascontiguousarray(segments)
+
+
+def compile_kernels() -> None:
+    """Compile what reads a sweep and what moves it."""
+    points = np.ones((2, 4), np.float32)
+    points[:, 3] = 0, 1e-3
+    message = SimpleNamespace(
+        header=SimpleNamespace(stamp=SimpleNamespace(sec=0, nanosec=0)),
+        fields=[
+            SimpleNamespace(name=name, offset=4 * i, datatype=7, count=1)
+            for i, name in enumerate(('x', 'y', 'z', 'time'))
+        ],
+        width=2,
+        height=1,
+        point_step=16,
+        row_step=32,
+        is_bigendian=False,
+        data=points.tobytes(),
+    )
+    deskew(decode_cloud(message, 'lidar'), np.zeros(1, np.int64), np.eye(4)[None])
 
 
 @numba.njit(nogil=True, cache=True)

@@ -62,10 +62,14 @@ class Intake:
             if isinstance(modality.encoding, LidarEncoding)
             for stream in lidar_streams(modality.name, num_lidars)
         )
+        self._unusable_times = dict.fromkeys(sorted(self._lidars), 0)
 
     def counters(self) -> dict[str, dict[str, int | float]]:
         """By stream, what its messages held, and what of it could not be used."""
-        return {'event': self._event_decoder.to_mapping()}
+        counters: dict[str, dict[str, int | float]] = {'event': self._event_decoder.to_mapping()}
+        for stream, number in self._unusable_times.items():
+            counters[stream] = {'unusable_times': number}
+        return counters
 
     def receive(self, stream: str, message: Any) -> None:
         """Take in one message.
@@ -110,6 +114,7 @@ class Intake:
         # Decoded once here, although one sweep serves several frames; and a sweep that cannot be
         # read is reported even if no frame would have used it.
         cloud = decode_cloud(message, stream, self._lidar_settings)
+        self._unusable_times[stream] += bool(cloud.time_fault)
         stamp = stamp_ns(message.header)
         middle_ns = stamp + self.alignment.lidar.middle_ns
         if cloud.span_ns is not None:

@@ -50,7 +50,7 @@ def points_in_camera(sweeps: Iterable[Sweep]) -> PointCloud:
     clouds = [
         deskew(sweep.cloud, sweep.knots_ns, sweep.camera_from_lidar)
         for sweep in sweeps
-        if sweep.camera_from_lidar is not None
+        if len(sweep.camera_from_lidar)
     ]
     return PointCloud(
         np.concatenate([cloud.xyz for cloud in clouds] or [np.zeros((0, 3), np.float32)]),

@@ -5,6 +5,7 @@ from typing import Any
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.deskew import compile_kernels as compile_sweep_kernels
 from mle_sam_ros.core.event_decoder import compile_kernels as compile_event_kernels
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.labelled_cloud import compile_kernels as compile_labelling_kernels
@@ -36,6 +37,7 @@ def warm_up(manifest: Manifest) -> None:
                 np.ones(1, np.uint8),
             )
         elif isinstance(modality.encoding, LidarEncoding):
+            compile_sweep_kernels()
             compile_labelling_kernels()
             data = PointCloud(np.full((1, 3), 2, np.float32), np.ones(1, np.float32))
         elif isinstance(modality.encoding, AlignedImageEncoding):

@@ -1,8 +1,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lidar_layouts import DRIVERS, FLASH, message_of
 import lidar_motion
-from mle_sam_ros.core.cloud import PointCloud
-from mle_sam_ros.core.deskew import deskew
+from mle_sam_ros.core import cloud as cloud_module
+from mle_sam_ros.core import deskew as deskew_module
+from mle_sam_ros.core import point_times
+from mle_sam_ros.core.cloud import decode_cloud, PointCloud
+from mle_sam_ros.core.deskew import compile_kernels, deskew
 import numpy as np
 import pytest
 
@@ -80,3 +84,26 @@ def test_refuses_knots_that_do_not_fit(num_knots, num_poses):
     bare = PointCloud(np.ones((2, 3), np.float32), np.ones(2, np.float32))
     with pytest.raises(ValueError, match='knots, but'):
         deskew(bare, np.arange(num_knots), np.zeros((num_poses, 4, 4)))
+
+
+@pytest.mark.parametrize('driver', DRIVERS)
+@pytest.mark.parametrize('num_points', [1, 2, 60])
+def test_nothing_is_left_to_compile(driver, num_points):
+    def kernels():
+        return [
+            len(kernel.signatures)
+            for module in (cloud_module, point_times, deskew_module)
+            for kernel in vars(module).values()
+            if hasattr(kernel, 'signatures')
+        ]
+
+    compile_kernels()
+    before = kernels()
+    for data_type in (bytes, bytearray):
+        message = message_of(driver, FLASH[:num_points])
+        message.data = data_type(message.data)
+        cloud = decode_cloud(message, 'lidar')
+        deskew(cloud, np.zeros(1, np.int64), np.eye(4)[None])
+        if cloud.span_ns is not None:
+            deskew(cloud, np.array(cloud.span_ns), np.stack([np.eye(4)] * 2))
+    assert kernels() == before

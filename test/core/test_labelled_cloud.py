@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.labelled_cloud import label_cloud, organise, points_in_camera
-from mle_sam_ros.core.sweep import Sweep
+from mle_sam_ros.core.sweep import lost, Sweep
 import numpy as np
 import pytest
 
@@ -133,18 +133,18 @@ def test_no_points():
 def test_points_of_several_sweeps_come_into_the_cameras_frame():
     ahead = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0.5], [1, 0, 0, 0], [0, 0, 0, 1]])[None]
     cloud = PointCloud(np.float32([[10, 1, 2], [np.nan, 0, 0]]), np.float32([3, 4]))
-    lost = Sweep('lidar_2', cloud, None, np.zeros(1, np.int64))
+    unplaced = lost('lidar_2', cloud, 'no transform')
     moving = np.concatenate([ahead, ahead])
     moving[1, 2, 3] = 0.4  # the vehicle goes on by 40 cm from knot to knot
     times_ns = np.array([1_005_000_000], np.int64)
     later = PointCloud(np.float32([[20, 0, 0]]), np.float32([5]), times_ns)
     sweeps = [
         Sweep('lidar', cloud, ahead, np.zeros(1, np.int64)),
-        lost,
+        unplaced,
         Sweep('lidar_3', later, moving, np.array([1_000_000_000, 1_010_000_000])),
     ]
     points = points_in_camera(sweeps)
     np.testing.assert_allclose(points.xyz[[0, 2]], [[-1, -1.5, 10], [0, 0.5, 20.2]], atol=1e-5)
     assert not np.isfinite(points.xyz[1]).any()
     np.testing.assert_array_equal(points.intensity, [3, 4, 5])
-    assert len(points_in_camera([lost])) == 0
+    assert len(points_in_camera([unplaced])) == 0

@@ -18,7 +18,7 @@ from test_rig import odometry, START
 
 MS = 1_000_000
 CAMERA_FROM_LIDAR = np.array([[0, -1, 0, 0.0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
-TO_THE_LEFT = CAMERA_FROM_LIDAR + [[0, 0, 0, -5.0], [0] * 4, [0] * 4, [0] * 4]
+TO_THE_LEFT = CAMERA_FROM_LIDAR - np.outer([1, 0, 0, 0], [0, 0, 0, 5.0])
 CAMERA = CameraModel.from_camera_info(messages.camera_info(), 'camera_info')
 
 
@@ -176,6 +176,18 @@ def test_points_are_where_they_are_at_the_exposure(driving):
     assert prediction.rasters['lidar'][:, :, 0].max() == pytest.approx(np.sqrt(105))  # as measured
     assert not prediction.faults
     assert driving.input_counters()['odometry'] == {'moved': 1, 'unmoved': 0}
+
+
+def test_a_sweep_without_usable_times_is_moved_as_a_whole_and_it_is_said(driving):
+    for time in range(-200, 1, 20):
+        driving.receive('odometry', odometry(time), START + time * MS)
+    driving.receive('lidar', sweep(-100, left_m=-2, offsets_ms=[0, 900]), START)
+    driving.receive('camera', image(0), START)
+    prediction = run(driving, 30)
+    assert len(columns_of(prediction.rasters['lidar'])) == 1
+    assert prediction.sweeps[0].is_moved
+    assert 'expected time to span 1 us to 0.5 s' in prediction.faults['odometry']
+    assert driving.input_counters()['lidar'] == {'unusable_times': 1}
 
 
 def test_without_odometry_points_stay_and_it_is_said(driving):
