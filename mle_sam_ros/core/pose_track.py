@@ -1,6 +1,6 @@
 """Poses of one moving frame in another: bounded in seconds, interpolated between samples."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 
 from mle_sam_ros.core.pose import composed, inverse, Pose, pose_from_twist, twist_between
 from mle_sam_ros.core.transforms import matrices_from_poses
@@ -29,22 +29,24 @@ class PoseTrack:
             buffer_ns: time span of the samples kept.
         """
         self._buffer_ns = buffer_ns
-        self._samples: list[tuple[int, Pose]] = []
+        self._times_ns: list[int] = []
+        self._poses: list[Pose] = []
 
     def __str__(self) -> str:
         """The time that the samples tell of, for people."""
-        if not self._samples:
+        if not self._times_ns:
             return 'never'
-        return f'from {self._samples[0][0] / 1e9:.3f} to {self._samples[-1][0] / 1e9:.3f} s'
+        return f'from {self._times_ns[0] / 1e9:.3f} to {self._times_ns[-1] / 1e9:.3f} s'
 
     @property
     def newest_ns(self) -> int | None:
         """Time of the newest sample; None without any."""
-        return self._samples[-1][0] if self._samples else None
+        return self._times_ns[-1] if self._times_ns else None
 
     def clear(self) -> None:
         """Forget all samples."""
-        self._samples.clear()
+        self._times_ns.clear()
+        self._poses.clear()
 
     def push(self, time_ns: int, pose: Pose) -> None:
         """Keep a sample; a late one finds its place, a second one of the same time is left out.
@@ -56,16 +58,17 @@ class PoseTrack:
             time_ns: of the sample.
             pose: of the frame in its parent.
         """
-        samples = self._samples
-        if samples and time_ns < samples[-1][0] - _MAX_STEP_BACK_NS:
-            samples.clear()
-        if not samples or time_ns > samples[-1][0]:
-            samples.append((time_ns, pose))
-        elif samples[bisect_left(samples, time_ns, key=_time)][0] != time_ns:
-            insort(samples, (time_ns, pose), key=_time)
-        oldest_ns = samples[-1][0] - self._buffer_ns
-        if samples[0][0] < oldest_ns:
-            del samples[: bisect_left(samples, oldest_ns, key=_time)]
+        times_ns, poses = self._times_ns, self._poses
+        if times_ns and time_ns < times_ns[-1] - _MAX_STEP_BACK_NS:
+            self.clear()
+        place = bisect_left(times_ns, time_ns)
+        if place < len(times_ns) and times_ns[place] == time_ns:
+            return
+        times_ns.insert(place, time_ns)
+        poses.insert(place, pose)
+        num_old = bisect_left(times_ns, times_ns[-1] - self._buffer_ns)
+        if num_old:
+            del times_ns[:num_old], poses[:num_old]
 
     def at(self, times_ns: np.ndarray) -> np.ndarray | None:
         """The poses at some times.
@@ -76,36 +79,39 @@ class PoseTrack:
         Returns:
             (K, 4, 4) float64; None where one of the times is beyond what the samples tell.
         """
-        samples = self._samples
-        if not samples:
+        known_ns, poses = self._times_ns, self._poses
+        if not known_ns:
             return None
-        ahead_ns = int(times_ns.max()) - samples[-1][0]
-        if ahead_ns > MAX_AHEAD_NS or int(times_ns.min()) < samples[0][0]:
+        wanted_ns = times_ns.tolist()
+        last, ahead_ns = len(known_ns) - 1, max(wanted_ns) - known_ns[-1]
+        if ahead_ns > MAX_AHEAD_NS or min(wanted_ns) < known_ns[0]:
             return None
-        last, twist = len(samples) - 1, None
         if ahead_ns > 0:
-            base = bisect_right(samples, samples[-1][0] - ahead_ns, key=_time) - 1
+            base = bisect_right(known_ns, known_ns[-1] - ahead_ns) - 1
             if base < 0:
                 return None
-            span_ns = samples[-1][0] - samples[base][0]
-            twist = twist_between(composed(inverse(samples[base][1]), samples[-1][1]))
-        first, second, blends = [], [], []
-        for time_ns in times_ns.tolist():
-            before = bisect_right(samples, time_ns, key=_time) - 1
-            start_ns, start = samples[before]
-            end_ns, end = samples[min(before + 1, last)]
-            if twist is not None and time_ns > start_ns and before == last:
-                start = composed(start, pose_from_twist(*twist, (time_ns - start_ns) / span_ns))
-            first.append(start)
-            second.append(end)
-            blends.append((time_ns - start_ns) / (end_ns - start_ns) if before < last else 0.0)
-        starts, ends, blend = np.array(first), np.array(second), np.array(blends)
-        translations = starts[:, :3] + blend[:, None] * (ends[:, :3] - starts[:, :3])
-        return matrices_from_poses(translations, _slerp(starts[:, 3:], ends[:, 3:], blend))
+            span_ns = known_ns[-1] - known_ns[base]
+            twist = twist_between(composed(inverse(poses[base]), poses[-1]))
+        starts, ends, blends = [], [], []
+        for time_ns in wanted_ns:
+            before = bisect_right(known_ns, time_ns) - 1
+            after = min(before + 1, last)
+            elapsed_ns = time_ns - known_ns[before]
+            start, end, blend = poses[before], poses[after], 0.0
+            if before < last:
+                blend = elapsed_ns / (known_ns[after] - known_ns[before])
+            elif elapsed_ns > 0:
+                start = composed(start, pose_from_twist(*twist, elapsed_ns / span_ns))
+            starts.append(start)
+            ends.append(end)
+            blends.append(blend)
+        return _blended(np.array(starts), np.array(ends), np.array(blends))
 
 
-def _time(sample: tuple[int, Pose]) -> int:
-    return sample[0]
+def _blended(first: np.ndarray, second: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """(K, 4, 4) between poses (K, 7), from `first` (blend 0) to `second` (blend 1)."""
+    translations = first[:, :3] + blend[:, None] * (second[:, :3] - first[:, :3])
+    return matrices_from_poses(translations, _slerp(first[:, 3:], second[:, 3:], blend))
 
 
 def _slerp(first: np.ndarray, second: np.ndarray, blend: np.ndarray) -> np.ndarray:
