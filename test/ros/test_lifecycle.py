@@ -242,7 +242,7 @@ def test_cleanup_gives_back_memory_threads_and_files(backend):
     # The first time brings the libraries and the compiled kernels in, which stay.
     (loaded_bytes, loaded_threads, _), (clean_bytes, clean_threads, clean_files) = last
     assert loaded_bytes - clean_bytes > 60 * mebibytes  # the graphs of nano
-    assert abs(clean_bytes - before_last[1][0]) < 16 * mebibytes
+    assert abs(clean_bytes - before_last[1][0]) < 32 * mebibytes  # OpenVINO moves by 16
     assert clean_bytes - first[1][0] < 48 * mebibytes
     assert clean_threads == before_last[1][1] == first[1][1]
     assert clean_threads <= loaded_threads
