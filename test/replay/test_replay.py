@@ -142,7 +142,7 @@ def test_an_outage_costs_no_mask(bundle, tmp_path):
 
 
 def test_unreadable_frames_are_counted_and_named(bundle, tmp_path):
-    breaks = {4: {'encoding': 'bayer_rggb8'}, 9: {'step': 7}}
+    breaks = {4: {'encoding': 'rgb565'}, 9: {'step': 7}}
     drive = write_drive(tmp_path / 'drive.mcap', breaks=breaks)
     metrics = run(drive, bundle, tmp_path / 'out', keep_going=True)
     assert metrics['frames']['received'] == 20
@@ -150,7 +150,7 @@ def test_unreadable_frames_are_counted_and_named(bundle, tmp_path):
     assert sum(metrics['frames']['rejected'].values()) == 2
     assert metrics['frames_without_mask'] == 2
     assert sorted(metrics['faults'].values()) == [1, 1]
-    assert any('bayer_rggb8' in fault for fault in metrics['faults'])
+    assert any('rgb565' in fault for fault in metrics['faults'])
 
 
 def test_a_drive_without_ground_truth_has_no_score(bundle, tmp_path):
@@ -206,9 +206,9 @@ BAD_INPUTS = {
     'unknown backend': (lambda room, drive: {'backend': 'abacus'}, "got 'abacus'"),
     'unknown encoding': (
         lambda room, drive: {
-            'bag_path': write_drive(room / 'd.mcap', 3, breaks={1: {'encoding': 'bayer_rggb8'}})
+            'bag_path': write_drive(room / 'd.mcap', 3, breaks={1: {'encoding': 'rgb565'}})
         },
-        "got 'bayer_rggb8'",
+        "got 'rgb565'",
     ),
     'wrong array length': (
         lambda room, drive: {
