@@ -158,14 +158,15 @@ def header_of(prediction: Prediction) -> Header:
 def image_message(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     """An (H, W) or (H, W, C) uint8 array as `sensor_msgs/Image`, rows without padding."""
     height, width = pixels.shape[:2]
-    return Image(
+    message = Image(
         header=header,
         height=height,
         width=width,
         encoding=encoding,
         step=pixels.nbytes // height,
-        data=_bytes(pixels),
     )
+    message.data = _bytes(pixels)  # the constructor would copy it
+    return message
 
 
 def points_message(
@@ -197,7 +198,7 @@ def _cloud_message(points: np.ndarray, is_dense: bool, header: Header) -> PointC
     """An (H, W) structured array as `sensor_msgs/PointCloud2`."""
     height, width = points.shape
     fields = points.dtype.fields or {}
-    return PointCloud2(
+    message = PointCloud2(
         header=header,
         height=height,
         width=width,
@@ -207,9 +208,10 @@ def _cloud_message(points: np.ndarray, is_dense: bool, header: Header) -> PointC
         ],
         point_step=points.itemsize,
         row_step=width * points.itemsize,
-        data=_bytes(points),
         is_dense=is_dense,
     )
+    message.data = _bytes(points)
+    return message
 
 
 def _packed(colour: Sequence[int]) -> int:
