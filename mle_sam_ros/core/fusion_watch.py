@@ -60,7 +60,7 @@ class FusionWatch:
         self._served: Counter[str] = Counter()
         self._fusion = Fusion()
         self._usual: dict[str, float] = {}
-        self._learnt_s: Counter[str] = Counter()
+        self._learnt_s = dict.fromkeys(self._modalities, 0.0)
         self._since_s: dict[tuple[str, str], float] = {}
         self._last_s: float | None = None
 
