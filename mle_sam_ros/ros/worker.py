@@ -9,11 +9,13 @@ from typing import Any
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
+from mle_sam_ros.core.rig import RIG_STREAMS
 from mle_sam_ros.ros.latency import Stopwatch
 
-# Messages that may wait while the worker is busy. Of camera frames only the newest is of use.
-_QUEUE_LIMITS = {'camera': 8, 'lidar': 8}
-_OTHER_LIMIT = 512
+# Messages that may wait while the worker is busy: of images and sweeps few, since they are large
+# and only the newest are of use.
+_LARGE_LIMIT, _SMALL_LIMIT = 8, 512
+_SMALL_STREAMS = RIG_STREAMS | {'event', 'camera_info', 'event_camera_info'}
 # Shortest and longest sleep: simulated time may run faster than the clock of this machine.
 _SLEEP_S = (0.001, 0.02)
 
@@ -84,7 +86,7 @@ class Worker:
     def submit(self, stream: str, message: Any) -> None:
         """Queue a message; called from subscription callbacks, returns at once."""
         with self._condition:
-            if len(self._arrivals) >= min(_QUEUE_LIMITS.values()):
+            if len(self._arrivals) >= _LARGE_LIMIT:
                 self._make_room(stream)
             self._arrivals.append(Arrival(stream, message, self._now_ns()))
             self._condition.notify()
@@ -98,7 +100,7 @@ class Worker:
     def _make_room(self, stream: str) -> None:
         """Drop the stream's oldest message if it has as many as may wait."""
         waiting = [index for index, item in enumerate(self._arrivals) if item.stream == stream]
-        if len(waiting) >= _QUEUE_LIMITS.get(stream, _OTHER_LIMIT):
+        if len(waiting) >= _limit(stream):
             del self._arrivals[waiting[0]]
             self._overflow[stream] += 1
 
@@ -125,8 +127,8 @@ class Worker:
         for stream, count in overflow.items():
             self._report_fault(
                 stream,
-                f'{stream}: expected at most {_QUEUE_LIMITS.get(stream, _OTHER_LIMIT)} messages '
-                f'while a frame is segmented, got {count} more, dropped; '
+                f'{stream}: expected at most {_limit(stream)} messages while a frame is '
+                f'segmented, got {count} more, dropped; '
                 'use a faster engine or a lower rate',
             )
         for arrival in arrivals:
@@ -177,3 +179,7 @@ class Worker:
             'streams': {name: account.to_mapping() for name, account in streams.items()},
             'inputs': self._pipeline.input_counters(),
         }
+
+
+def _limit(stream: str) -> int:
+    return _SMALL_LIMIT if stream in _SMALL_STREAMS else _LARGE_LIMIT

@@ -1,6 +1,8 @@
 """The parts of the node that need no traffic."""
 
+from collections import Counter
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +14,7 @@ from mle_sam_ros.ros.building import BuildReporter
 from mle_sam_ros.ros.latency import Stopwatch
 from mle_sam_ros.ros.message_types import message_class
 from mle_sam_ros.ros.outputs import image_message
+from mle_sam_ros.ros.worker import Worker
 import numpy as np
 from std_msgs.msg import Header
 
@@ -69,3 +72,18 @@ def test_private_environment_names_a_profile_that_exists():
         text = stream.read()
     size = int(text.split('<segment_size>')[1].split('<')[0])
     assert size >= 128 << 20
+
+
+def test_few_large_and_many_small_messages_wait_for_a_busy_worker():
+    pipeline = SimpleNamespace(
+        account=SimpleNamespace(to_mapping=dict),
+        assembler=SimpleNamespace(stream_accounts={}),
+        input_counters=dict,
+    )
+    worker = Worker(pipeline, lambda: 0, None, None, Stopwatch())
+    for stream in ('depth', 'lidar_2', 'camera', 'event', 'tf'):
+        for _ in range(600):
+            worker.submit(stream, None)
+    waiting = Counter(arrival.stream for arrival in worker._arrivals)
+    assert waiting == {'depth': 8, 'lidar_2': 8, 'camera': 8, 'event': 512, 'tf': 512}
+    assert worker._overflow['depth'] == 592
