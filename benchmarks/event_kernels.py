@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 import tempfile
 from types import SimpleNamespace
+from typing import Any
 
 from event_streams import evt3_bursts, evt3_isolated, libcaer_cmp
 from kernel_case import KernelCase
@@ -32,6 +33,7 @@ def cases() -> Iterator[KernelCase]:
     """What to measure."""
     random = np.random.default_rng(0)
     yield from evt3_cases(random)
+    yield from packet_cases(random)
     yield from other_format_cases(random)
     yield from count_cases(random)
 
@@ -42,7 +44,6 @@ def evt3_cases(random: np.random.Generator) -> Iterator[KernelCase]:
         'EVT3, sparse masks': evt3_bursts(40_000, 3, 0.15, random),
         'EVT3, masks': evt3_bursts(40_000, 3, 0.4, random),
         'EVT3, dense masks': evt3_bursts(15_000, 8, 0.8, random),
-        'EVT3, a packet of 2 kB': evt3_isolated(500, random),
     }
     with tempfile.TemporaryDirectory() as directory:
         for index, (name, words) in enumerate(streams.items()):
@@ -65,6 +66,24 @@ def evt3_cases(random: np.random.Generator) -> Iterator[KernelCase]:
                     'numpy': lambda w=words: numpy_evt3(w),
                 },
             )
+
+
+def packet_cases(random: np.random.Generator) -> Iterator[KernelCase]:
+    """Many small messages, as drivers send them when little happens."""
+    words = evt3_isolated(50_000, random)
+    parts = np.split(words[: len(words) // 100 * 100], 100)
+    packets = [packet('evt3', part, SENSOR_HW, seq=seq) for seq, part in enumerate(parts)]
+
+    def decode() -> list[Events]:
+        decoder = EventDecoder()
+        return [decoder.decode(message, 'evt3') for message in packets]
+
+    def feed(evt3: Any) -> list[Any]:
+        decoder = evt3.Decoder(1280, 720)
+        return [decoder.feed(message.events) for message in packets]
+
+    count = sum(map(len, decode()))
+    yield KernelCase('EVT3, 100 packets of 2 kB', count, decode, {'evt3': peer('evt3', feed)})
 
 
 def other_format_cases(random: np.random.Generator) -> Iterator[KernelCase]:
@@ -118,18 +137,22 @@ def decode_anew(
     encoding: str, words: np.ndarray, sensor_hw: tuple[int, int]
 ) -> Callable[[], Events]:
     """Reads a whole message of the words with a new decoder."""
-    stamp = SimpleNamespace(sec=1_700_000_000, nanosec=0)
-    message = SimpleNamespace(
+    message = packet(encoding, words, sensor_hw)
+    return lambda: EventDecoder().decode(message, encoding)
+
+
+def packet(encoding: str, words: np.ndarray, sensor_hw: tuple[int, int], seq: int = 0) -> Any:
+    stamp = SimpleNamespace(sec=1_700_000_000, nanosec=1_000_000 * seq)
+    return SimpleNamespace(
         header=SimpleNamespace(stamp=stamp, frame_id=''),
         height=sensor_hw[0],
         width=sensor_hw[1],
-        seq=0,
+        seq=seq,
         time_base=0,
         encoding=encoding,
         is_bigendian=False,
         events=words.tobytes(),
     )
-    return lambda: EventDecoder().decode(message, encoding)
 
 
 def peer(package: str, call: Callable) -> Callable[[], object] | str:

@@ -4,7 +4,7 @@ Time is a counter of microseconds in 24 bits: it wraps every 16.8 s. Sensors rep
 (TIME_HIGH) every 16 us, so a single wrong one among them is easy to tell.
 """
 
-from mle_sam_ros.core.event_bits import NUM_BITS, POSITIONS
+from mle_sam_ros.core.event_bits import NUM_BITS, put_masked
 from mle_sam_ros.core.event_tally import (
     LATE,
     OUT_OF_RANGE,
@@ -151,11 +151,11 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
             mask = word & (0xFFF if kind == _VECTOR_12 else 0xFF)
             if base >= 0 and base + 12 <= limit:
                 bits = mask & 0xFF
-                _put(n, 8, bits, base, row, time, vector_polarity, *out)
+                put_masked(n, 8, bits, base, row, time, vector_polarity, *out)
                 n += np.uint64(NUM_BITS[bits])
                 if kind == _VECTOR_12:
                     bits = mask >> 8
-                    _put(n, 4, bits, base + 8, row, time, vector_polarity, *out)
+                    put_masked(n, 4, bits, base + 8, row, time, vector_polarity, *out)
                     n += np.uint64(NUM_BITS[bits])
             else:
                 for k in range(12):
@@ -229,20 +229,6 @@ def _decode(words, height, width, state, tally, x, y, t_ns, polarity):
     state[_LEAP_TIME_US] = leap_time_us
     state[_ROW], state[_BASE], state[_POLARITY] = row, base, vector_polarity
     return n
-
-
-@numba.njit(nogil=True, cache=True)
-def _put(n, lanes, bits, column, row, time, bits_polarity, x, y, t_ns, polarity):
-    """Write so many events, of which those of the set bits come first."""
-    # One loop for each array, which becomes one or two vector stores.
-    for k in range(lanes):
-        x[n + np.uint64(k)] = np.uint16(column) + POSITIONS[bits, k]
-    for k in range(lanes):
-        y[n + np.uint64(k)] = row
-    for k in range(lanes):
-        t_ns[n + np.uint64(k)] = time
-    for k in range(lanes):
-        polarity[n + np.uint64(k)] = bits_polarity
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,6 +1,6 @@
 """Events of iniVation's sensors, as libcaer_driver sends them: `libcaer` and `libcaer_cmp`."""
 
-from mle_sam_ros.core.event_bits import NUM_BITS
+from mle_sam_ros.core.event_bits import NUM_BITS, put_masked
 from mle_sam_ros.core.event_tally import OUT_OF_RANGE, UNDECODABLE, UNKNOWN_WORDS
 from mle_sam_ros.core.event_words import PacketWords
 from mle_sam_ros.core.events import Events
@@ -57,7 +57,8 @@ class LibcaerCmpWords(PacketWords):
         tally: np.ndarray,
     ) -> Events:
         """See `EventWords`; times are microseconds after the time base."""
-        out = Events.uninitialized(count)
+        # A mask is written whole, also beyond its last event.
+        out = Events.uninitialized(count + 8)
         columns = out.x, out.y, out.t_ns, out.polarity
         return out[: _decode_cmp(words, *size_hw, time_base_ns, tally, *columns)]
 
@@ -101,7 +102,7 @@ def _count_cmp(words):
 
 @numba.njit(nogil=True, cache=True)
 def _decode_cmp(words, height, width, time_base_ns, tally, x, y, t_ns, polarity):
-    n = 0
+    n = np.uint64(0)  # without a sign, so that no index is tested for being negative
     high = np.int64(0)
     time = time_base_ns
     column = base = np.int64(-1)
@@ -117,18 +118,21 @@ def _decode_cmp(words, height, width, time_base_ns, tally, x, y, t_ns, polarity)
                 tally[OUT_OF_RANGE] += 1
             else:
                 x[n], y[n], t_ns[n], polarity[n] = column, row, time, word >> 11 & 1
-                n += 1
+                n += np.uint64(1)
         elif kind == _VECTOR_8:
-            for k in range(8):
-                if word >> k & 1:
-                    if column < 0 or base < 0:
-                        tally[UNDECODABLE] += 1
-                    elif column >= width or base + k >= height:
-                        tally[OUT_OF_RANGE] += 1
-                    else:
-                        x[n], y[n], t_ns[n] = column, base + k, time
-                        polarity[n] = vector_polarity
-                        n += 1
+            bits = word & 0xFF
+            if column < 0 or base < 0:
+                tally[UNDECODABLE] += NUM_BITS[bits]
+            else:
+                inside = bits
+                if column >= width or base >= height:
+                    inside = np.int64(0)
+                elif base + 8 > height:
+                    inside = bits & ((1 << (height - base)) - 1)
+                tally[OUT_OF_RANGE] += NUM_BITS[bits] - NUM_BITS[inside]
+                sign = vector_polarity
+                put_masked(n, 8, inside, base, column, time, sign, y, x, t_ns, polarity)
+                n += np.uint64(NUM_BITS[inside])
             if base >= 0:
                 base += 8
         elif kind == _ADDRESS_X:
