@@ -69,7 +69,7 @@ def message_of(cloud: PointCloud, fields: Mapping[str, tuple[int, str, int]], st
             for name, offset, datatype in zip(fields, offsets, datatypes, strict=True)
         ],
         height=1, width=len(cloud), point_step=step, row_step=step * len(cloud),
-        is_bigendian=False, is_dense=True, data=points.tobytes(),
+        is_bigendian=False, is_dense=False, data=points.tobytes(),
     )  # fmt: skip
 
 
@@ -120,11 +120,10 @@ def knots() -> tuple[np.ndarray, np.ndarray]:
 
 def numpy_deskew(cloud: PointCloud) -> np.ndarray:
     """The twist of each point's time, to the second order."""
-    seconds = ((cloud.time_ns - SPAN_NS / 2) * 1e-9).astype(np.float32)
-    angle = np.float32(0.5) * seconds
-    x, y, z = cloud.xyz.T
-    half = angle * angle * np.float32(0.5)
-    return np.stack([x - angle * y - half * x + 15 * seconds, y + angle * x - half * y, z], axis=1)
+    turn, way = np.float32([0, 0, 0.5]), np.float32([15, 0, 0])
+    seconds = ((cloud.time_ns - SPAN_NS / 2) * 1e-9).astype(np.float32)[:, None]
+    velocity = way + np.cross(turn, cloud.xyz)
+    return cloud.xyz + seconds * velocity + seconds**2 / 2 * np.cross(turn, velocity)
 
 
 def deskew_peers(cloud: PointCloud) -> Peers:

@@ -39,7 +39,7 @@ def knots_of(
 
     Returns:
         (N,) int64 times, (0,) for a single knot; (K,) int64 knots; and (K, 2, 3, 4) float64:
-        upper three rows at each knot, and what is added to them until the next one.
+        upper three rows at each knot, and what each nanosecond adds to them until the next one.
     """
     if len(knots_ns) != len(reference_from_lidar) or not len(knots_ns):
         raise ValueError(f'{len(knots_ns)} knots, but {len(reference_from_lidar)} poses')
@@ -48,9 +48,12 @@ def knots_of(
         if cloud.time_ns is None:
             raise ValueError('several knots, but points without times')
         times_ns = cloud.time_ns
-    rows = np.asarray(reference_from_lidar, np.float64)[:, :3]
-    segments = np.stack([rows, np.diff(rows, axis=0, append=rows[-1:])], axis=1)
-    return times_ns, np.ascontiguousarray(knots_ns, np.int64), np.ascontiguousarray(segments)
+    knots_ns = np.ascontiguousarray(knots_ns, np.int64)
+    segments = np.zeros((len(knots_ns), 2, 3, 4))
+    segments[:, 0] = reference_from_lidar[:, :3]
+    lengths_ns = np.diff(knots_ns)[:, None, None]
+    segments[:-1, 1] = np.diff(segments[:, 0], axis=0) / lengths_ns
+    return times_ns, knots_ns, segments
 
 
 def compile_kernels() -> None:
@@ -75,7 +78,7 @@ def compile_kernels() -> None:
 
 @numba.njit(nogil=True, cache=True)
 def segment_of(i, times_ns, knots_ns, guess):
-    """Number of the knot before point i, and how far it is to the next one, 0 to 1.
+    """Number of the knot before point i, and nanoseconds from there, to the next one at most.
 
     Neighbours are measured at nearly the same time: the guess is the number of the point before.
     """
@@ -88,22 +91,21 @@ def segment_of(i, times_ns, knots_ns, guess):
         k -= 1
     while k < last - 1 and time_ns >= knots_ns[k + 1]:
         k += 1
-    blend = (time_ns - knots_ns[k]) / np.float64(knots_ns[k + 1] - knots_ns[k])
-    return k, min(max(blend, 0.0), 1.0)
+    return k, np.float64(min(max(time_ns, knots_ns[k]), knots_ns[k + 1]) - knots_ns[k])
 
 
 @numba.njit(nogil=True, cache=True)
-def row_at(segments, k, blend, row, x, y, z):
+def row_at(segments, k, elapsed_ns, row, x, y, z):
     """One coordinate of a point in the reference's frame."""
     a = segments[k, 0, row]
-    if blend == 0:  # always, where nothing moves
+    if elapsed_ns == 0:  # always, where nothing moves
         return a[0] * x + a[1] * y + a[2] * z + a[3]
     b = segments[k, 1, row]
     return (
-        (a[0] + blend * b[0]) * x
-        + (a[1] + blend * b[1]) * y
-        + (a[2] + blend * b[2]) * z
-        + (a[3] + blend * b[3])
+        (a[0] + elapsed_ns * b[0]) * x
+        + (a[1] + elapsed_ns * b[1]) * y
+        + (a[2] + elapsed_ns * b[2]) * z
+        + (a[3] + elapsed_ns * b[3])
     )
 
 
@@ -115,6 +117,6 @@ def _move(xyz, times_ns, knots_ns, segments, moved):
         if x == 0 and y == 0 and z == 0:
             moved[i, 0] = moved[i, 1] = moved[i, 2] = np.nan
             continue
-        k, blend = segment_of(i, times_ns, knots_ns, k)
+        k, elapsed_ns = segment_of(i, times_ns, knots_ns, k)
         for row in range(3):
-            moved[i, row] = row_at(segments, k, blend, row, x, y, z)
+            moved[i, row] = row_at(segments, k, elapsed_ns, row, x, y, z)

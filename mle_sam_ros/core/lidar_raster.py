@@ -68,12 +68,12 @@ def _scatter_nearest(
     k = num_held = 0
     for i in range(len(xyz)):
         px, py, pz = np.float64(xyz[i, 0]), np.float64(xyz[i, 1]), np.float64(xyz[i, 2])
-        k, blend = segment_of(i, times_ns, knots_ns, k)
-        z = row_at(segments, k, blend, 2, px, py, pz)
+        k, elapsed_ns = segment_of(i, times_ns, knots_ns, k)
+        z = row_at(segments, k, elapsed_ns, 2, px, py, pz)
         if not z >= _NEAREST_Z_M:  # NaN fails too
             continue
-        x = row_at(segments, k, blend, 0, px, py, pz)
-        y = row_at(segments, k, blend, 1, px, py, pz)
+        x = row_at(segments, k, elapsed_ns, 0, px, py, pz)
+        y = row_at(segments, k, elapsed_ns, 1, px, py, pz)
         if not x * x + y * y <= squared_radius_limit * z * z:
             continue
         distance = np.sqrt(px * px + py * py + pz * pz)
