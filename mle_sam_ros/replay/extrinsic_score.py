@@ -82,7 +82,9 @@ class Shift:
 
 
 _ROTATIONS = ('pitch', 'yaw', 'roll')
-_LEAST_GAIN = 0.04  # of the score as it is
+# Of the score as it is; less hardly matters. Distances also make up for times that are some
+# milliseconds off.
+_LEAST_GAIN_OF_TURN, _LEAST_GAIN_OF_DISTANCE = 0.02, 0.05
 _MAX_CORRECTIONS = 5
 _DEGREES = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0)
 _METRES = (0.05, 0.1, 0.2, 0.4)
@@ -140,18 +142,14 @@ class ExtrinsicScore:
 
     @property
     def better(self) -> list[ShiftScore]:
-        """Changes that are better by more than chance, and than what hardly matters; best first.
-
-        What hardly matters: a sweep that is some milliseconds off the image gains by a shift of
-        centimetres.
-        """
-        better = [
-            item
-            for item in self.shifted
-            if item.gain > max(3 * item.error, _LEAST_GAIN * self.given)
-            and item.share_better > 0.5
-        ]
+        """Changes that are better by more than chance, and than what hardly matters; best first."""
+        better = [item for item in self.shifted if self._is_better(item)]
         return sorted(better, key=lambda item: -item.gain)
+
+    def _is_better(self, item: ShiftScore) -> bool:
+        is_turn = item.shift.axis in _ROTATIONS
+        least = self.given * (_LEAST_GAIN_OF_TURN if is_turn else _LEAST_GAIN_OF_DISTANCE)
+        return item.gain > max(3 * item.error, least) and item.share_better > 0.5
 
     @property
     def num_worse(self) -> int:

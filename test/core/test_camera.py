@@ -192,3 +192,27 @@ def test_images_of_another_size_are_refused():
 def test_refuses_camera_info(arguments, message):
     with pytest.raises(InputError, match=message):
         CameraModel.from_camera_info(messages.camera_info(**arguments), 'camera/camera_info')
+
+
+@given(
+    st.lists(st.floats(), min_size=5, max_size=5),
+    st.lists(st.floats(), max_size=8),
+    st.sampled_from(['plumb_bob', 'rational_polynomial', 'equidistant', '']),
+    st.lists(st.integers(0, 20), min_size=6, max_size=6),
+    st.booleans(),
+)
+def test_any_camera_info_is_a_camera_or_an_error(values, d, model, window, rectified):
+    info = messages.camera_info(
+        size_hw=(8, 10), distortion=d, model=model, roi=window[:4], binning=window[4:]
+    )
+    fx, skew, cx, fy, cy = values
+    info.k = [fx, skew, cx, 0, fy, cy, 0, 0, 1]
+    info.p = [fx, skew, cx, 0, 0, fy, cy, 0, 0, 0, 1, 0]
+    try:
+        read = CameraModel.from_camera_info(info, 'info', rectified)
+    except InputError:
+        return
+    with np.errstate(all='ignore'):
+        assert read.squared_radius_limit >= 0
+        assert read.rays().shape == (*read.size_hw, 3)
+        assert read.project(np.ones((2, 3))).shape == (2, 2)
