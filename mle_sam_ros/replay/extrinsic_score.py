@@ -142,7 +142,7 @@ class ExtrinsicScore:
 
     @property
     def better(self) -> list[ShiftScore]:
-        """Changes that are better by more than chance, and than what hardly matters; best first."""
+        """Changes that gain more than chance, and than what hardly matters; best first."""
         better = [item for item in self.shifted if self._is_better(item)]
         return sorted(better, key=lambda item: -item.gain)
 
