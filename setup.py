@@ -55,6 +55,7 @@ setup(
     install_requires=[
         'imageio-ffmpeg',
         'jinja2',
+        'lz4',
         'mcap',
         'numba',
         'numpy',

@@ -33,7 +33,7 @@ class _Head(NamedTuple):
     stamp: tuple[int, int]
     frame_id: str
     size_hw: tuple[int, int]
-    count: int
+    num_events: int
     end: int
 
 
@@ -48,9 +48,9 @@ def packet_of_ros1(data: bytes, seq: int) -> bytes:
         ValueError: for bytes that are no such message.
     """
     head = _head(data, 4, is_ros1=True)
-    events = _table(data, _ROS1_EVENT, head.end, head.count)
+    events = _table(data, _ROS1_EVENT, head.end, head.num_events)
     if head.end + events.nbytes != len(data):
-        raise ValueError(f'{len(data)} bytes for {head.count} events')
+        raise ValueError(f'{len(data)} bytes for {head.num_events} events')
     return _packet(head, events, events['x'], events['y'], seq)
 
 
@@ -65,9 +65,9 @@ def packet_of_cdr(data: bytes, seq: int) -> bytes:
     body = data[_CDR_START:]
     head = _head(body, 0, is_ros1=False)
     # The last byte of padding belongs to no event, and may be missing.
-    events = _table(body + b'\x00', _CDR_EVENT, head.end - 2, head.count)
+    events = _table(body + b'\x00', _CDR_EVENT, head.end - 2, head.num_events)
     x, y = events['x'].copy(), events['y'].copy()
-    if head.count:
+    if head.num_events:
         x[0], y[0] = struct.unpack_from('<HH', body, head.end)
     return _packet(head, events, x, y, seq)
 
@@ -93,9 +93,9 @@ def _table(data: bytes, dtype: np.dtype, start: int, count: int) -> np.ndarray:
 
 def _packet(head: _Head, events: np.ndarray, x: np.ndarray, y: np.ndarray, seq: int) -> bytes:
     t_ns = events['sec'].astype(np.int64) * 1_000_000_000 + events['nanosec']
-    time_base = int(t_ns.min()) if head.count else 0
+    time_base = int(t_ns.min()) if head.num_events else 0
     after_ns = t_ns - time_base
-    if head.count and (after_ns.max() >= 2**32 or y.max() >= 2**15):
+    if head.num_events and (after_ns.max() >= 2**32 or y.max() >= 2**15):
         raise ValueError('events of more than four seconds, or off any sensor')
     words = after_ns.astype(np.uint64)
     words |= x.astype(np.uint64) << np.uint64(32)

@@ -5,14 +5,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mcap.reader import make_reader
-from mcap.records import Schema
+from mcap.records import ChunkIndex, Schema
 from mcap.summary import Summary
 from mle_sam_ros.bags.metadata import custom_data_of
 from mle_sam_ros.core.errors import InputError
+import zstandard
 
 _MAGIC = b'\x89MCAP0\r\n'
 # rosbag2 makes chunks of less than a mebibyte; a few damaged bytes can claim any size.
 _MAX_CHUNK_BYTES = 1 << 31
+# Opcode, length, two times, size, checksum, and the lengths of two fields, but not the former.
+_CHUNK_HEAD_BYTES = 1 + 8 + 8 + 8 + 8 + 4 + 4 + 8
+_FRAME_HEAD_BYTES = 18
 # Where rosbag2 keeps a copy of metadata.yaml.
 _ROSBAG2_RECORD = 'rosbag2'
 
@@ -39,7 +43,7 @@ class McapFile:
             _check_ends(self._stream, path)
             self._reader = make_reader(self._stream, validate_crcs=True)
             summary = self._summary()
-            _check_chunks(summary, path)
+            _check_chunks(summary, self._stream, path)
             self.topics = _topics(summary, path)
             self.custom_data = self._custom_data()
         except BaseException:
@@ -120,13 +124,26 @@ def _check_ends(stream: BinaryIO, path: Path) -> None:
     stream.seek(0)
 
 
-def _check_chunks(summary: Summary, path: Path) -> None:
-    largest = max((index.uncompressed_size for index in summary.chunk_indexes), default=0)
-    if largest > _MAX_CHUNK_BYTES:
-        raise InputError(
-            f'{path}: expected chunks of at most {_MAX_CHUNK_BYTES >> 20} MiB, got one that '
-            f'claims {largest >> 20} MiB; the file is damaged, copy it again'
-        )
+def _check_chunks(summary: Summary, stream: BinaryIO, path: Path) -> None:
+    """Refuse chunks that would fill the memory, before anything is unpacked."""
+    for index in summary.chunk_indexes:
+        largest = max(index.uncompressed_size, _claimed_bytes(index, stream))
+        if largest > _MAX_CHUNK_BYTES:
+            raise InputError(
+                f'{path}: expected chunks of at most {_MAX_CHUNK_BYTES >> 20} MiB, got one that '
+                f'claims {largest >> 20} MiB; the file is damaged, copy it again'
+            )
+
+
+def _claimed_bytes(index: ChunkIndex, stream: BinaryIO) -> int:
+    """What the compressed data say of their own length; the library would believe them."""
+    if index.compression != 'zstd':
+        return 0
+    try:
+        stream.seek(index.chunk_start_offset + _CHUNK_HEAD_BYTES + len(index.compression))
+        return zstandard.frame_content_size(stream.read(_FRAME_HEAD_BYTES))
+    except (zstandard.ZstdError, ValueError, OSError):
+        return 0  # damage, which is told when the chunk is read
 
 
 def _topics(summary: Summary, path: Path) -> dict[str, tuple[str, str, str]]:

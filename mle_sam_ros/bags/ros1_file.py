@@ -1,14 +1,19 @@
 """One ROS 1 bag as a source of messages, serialised as ROS 2 does it."""
 
+from bz2 import BZ2Decompressor
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from lz4.frame import LZ4FrameDecompressor
 from mle_sam_ros.bags.event_arrays import EVENT_ARRAYS, EVENT_PACKET, packet_of_ros1
 from mle_sam_ros.bags.typestore import current_name, new_typestore, register_definition
 from mle_sam_ros.core.errors import InputError
 from rosbags.rosbag1 import Reader
+from rosbags.rosbag1.reader import decompressors
 
+# rosbag makes chunks of less than a mebibyte.
+MAX_CHUNK_BYTES = 1 << 30
 _MAGIC = b'#ROSBAG V2.0\n'
 
 
@@ -35,6 +40,7 @@ class Ros1File:
         try:
             self._reader.open()
             self._connections = list(self._reader.connections)
+            _bound_chunks(self._reader)
         except Exception as error:
             raise self._damaged(error, 'an index') from None
         self.topics = {
@@ -112,6 +118,28 @@ class Ros1File:
             f'{self._path}: expected {expected} of a ROS 1 bag, got {type(error).__name__}: '
             f'{reason!r}; the file is damaged, copy it again or run "rosbag reindex"'
         )
+
+
+def _bound_chunks(reader: Reader) -> None:
+    """Let no chunk fill the memory, whatever its few bytes unpack to."""
+    bounded = {decompressors['bz2']: _unpack_bz2, decompressors['lz4']: _unpack_lz4}
+    for position, chunk in reader.chunks.items():
+        unpack = bounded.get(chunk.decompressor, chunk.decompressor)
+        reader.chunks[position] = chunk._replace(decompressor=unpack)
+
+
+def _unpack_bz2(data: bytes) -> bytes:
+    return _checked(BZ2Decompressor().decompress(data, MAX_CHUNK_BYTES + 1))
+
+
+def _unpack_lz4(data: bytes) -> bytes:
+    return _checked(LZ4FrameDecompressor().decompress(data, MAX_CHUNK_BYTES + 1))
+
+
+def _checked(content: bytes) -> bytes:
+    if len(content) > MAX_CHUNK_BYTES:
+        raise ValueError(f'a chunk of more than {MAX_CHUNK_BYTES >> 20} MiB')
+    return content
 
 
 def _check_start(path: Path) -> None:

@@ -6,8 +6,10 @@ import sqlite3
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mcap.reader import make_reader
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
+from mle_sam_ros.bags import ros1_file
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.typestore import typestore
@@ -16,6 +18,7 @@ from mle_sam_ros.core.errors import InputError
 import pytest
 from recordings import some_messages, T0, write, write_sqlite
 from ros1_bags import write_ros1
+from rosbags.rosbag1 import Writer as Writer1
 
 HUGE = [b'\xff' * 4, b'\xff' * 8, b'\xff\xff\xff\x7f', b'\x00' * 8, b'\x00\x00\x00\x80']
 
@@ -163,10 +166,39 @@ def test_a_chunk_that_claims_to_be_enormous(tmp_path):
     write(path)
     whole = path.read_bytes()
     with path.open('rb') as stream:
-        from mcap.reader import make_reader
-
         (index,) = make_reader(stream).get_summary().chunk_indexes
     size = index.uncompressed_size.to_bytes(8, 'little')
     claim = (1 << 50).to_bytes(8, 'little')
     path.write_bytes(whole.replace(size, claim))
     assert 'expected chunks of at most 2048 MiB, got one' in use(path)
+
+
+def test_a_chunk_that_unpacks_to_more_than_it_says(tmp_path):
+    """The index may be honest; what counts is the frame that the library unpacks."""
+    path = tmp_path / 'a.mcap'
+    write(path)
+    whole = path.read_bytes()
+    position = whole.index(b'\x28\xb5\x2f\xfd')
+    # A frame header with 8 bytes of content size: 2^50.
+    frame = b'\x28\xb5\x2f\xfd\xe0' + (1 << 50).to_bytes(8, 'little')
+    path.write_bytes(whole[:position] + frame + whole[position + len(frame) :])
+    assert 'expected chunks of at most 2048 MiB, got one' in use(path)
+
+
+def test_a_chunk_beyond_any_file(tmp_path):
+    path = tmp_path / 'a.mcap'
+    write(path)
+    with path.open('rb') as stream:
+        (index,) = make_reader(stream).get_summary().chunk_indexes
+    whole, size = path.read_bytes(), index.chunk_length.to_bytes(8, 'little')
+    position = whole.rindex(size)
+    path.write_bytes(whole[: position - 8] + b'\xff' * 8 + whole[position:])
+    assert 'damaged, copy it again' in use(path)
+
+
+@pytest.mark.parametrize('compression', Writer1.CompressionFormat)
+def test_chunks_of_ros1_that_unpack_to_too_much(tmp_path, monkeypatch, compression):
+    path = write_ros1(tmp_path / 'a.bag', compression=compression)
+    assert use(path) == 'nothing expected'
+    monkeypatch.setattr(ros1_file, 'MAX_CHUNK_BYTES', 100)
+    assert 'a chunk of more than 0 MiB' in use(path)
