@@ -5,6 +5,7 @@ from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
 from mle_sam.export.onnx_graphs import GraphOptions
+from mle_sam.export.precision import in_half
 from mle_sam.export.stacked import StackedEncoderGraph
 from mle_sam.model import MleSam
 from mle_sam_ros.runtime.bundle import ALL_ENCODERS, Bundle, FUSE_DECODE_NAME
@@ -90,6 +91,16 @@ def assert_stacked_is_separate(model, inputs):
     for level, *expected in zip(stacked, *maps, strict=True):
         largest = float(level.abs().max())
         torch.testing.assert_close(level, torch.cat(expected), atol=2e-6 * largest, rtol=0)
+
+
+@torch.inference_mode()
+def test_stacked_graph_in_half_is_near_and_leaves_the_network_alone(trained, inputs, features):
+    images = [torch.from_numpy(raster)[None] for raster in inputs.values()]
+    maps = in_half(StackedEncoderGraph(trained).eval())(*images)
+    for level, expected in zip(maps, features, strict=True):
+        assert level.dtype == torch.float16
+        assert torch.cosine_similarity(level.float().flatten(), expected.flatten(), 0) > 0.999
+    assert {parameter.dtype for parameter in trained.parameters()} == {torch.float32}
 
 
 def test_stacked_graph_is_the_encoders_side_by_side(trained, inputs, bundle):

@@ -4,6 +4,7 @@ Shape suffixes: M modalities, N tokens, C channels.
 """
 
 from collections.abc import Sequence
+import copy
 
 import torch
 from torch import nn
@@ -58,11 +59,11 @@ class ExpertsPerModality(nn.Module):
 
 
 class _PatchEmbeddings(nn.Module):
-    """A patch embedding per modality."""
+    """A copy of the patch embedding of each modality."""
 
     def __init__(self, embeddings: Sequence[nn.Module]):
         super().__init__()
-        self.embeddings = nn.ModuleList(embeddings)
+        self.embeddings = nn.ModuleList(copy.deepcopy(embedding) for embedding in embeddings)
 
     def forward(self, images_M3HW: torch.Tensor) -> torch.Tensor:
         images = images_M3HW.split(1)
