@@ -33,7 +33,7 @@ def test_ends_cleanly(tmp_path, number):
     process = start(write_rig(tmp_path), domain_id)
     try:
         with Bench(domain_id) as bench:
-            bench.wait_for_node(timeout_s=30)
+            bench.wait_for_node(timeout_s=90)  # kernels may have to be compiled
             bench.drive(30)
             wait_until(lambda: bench.received['mask'], 10)
             process.send_signal(number)
