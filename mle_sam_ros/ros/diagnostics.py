@@ -238,7 +238,7 @@ def _observation(
         refused,
         served,
         fusion.sets,
-        lack is not None and 'intrinsics of' in lack,
+        lack is not None and 'intrinsics of' in lack,  # as `Projection.missing` words it
         lack,
     )
 
