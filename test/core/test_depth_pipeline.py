@@ -5,11 +5,12 @@ from mle_sam_ros.bags import messages
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
-from mle_sam_ros.core.depth import GROUND, HhaProjector
+from mle_sam_ros.core.depth import _encode, GROUND, HhaProjector
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.pipeline import Pipeline
+from mle_sam_ros.core.warm_up import warm_up
 import numpy as np
 import pytest
 
@@ -114,3 +115,12 @@ def test_another_encoding_or_size_is_refused_on_arrival(name, changes):
     with pytest.raises(InputError, match=f'{name}: expected'):
         pipeline.receive(name, image(name, **changes), NOW + MS)
     assert prediction_of(pipeline, ('camera',)).present == {'camera'}
+
+
+def test_the_kernel_of_depth_is_compiled_beforehand():
+    manifest = parse_manifest({**manifest_mapping(HW, ('depth',)), 'files': {}}, 'manifest.json')
+    warm_up(manifest)
+    num_compiled = len(_encode.signatures)
+    pipeline = pipeline_with(Calibration({'camera': CAMERA}, {GROUND: CAMERA_FROM_GROUND}))
+    assert 'depth' in prediction_of(pipeline).present
+    assert len(_encode.signatures) == num_compiled
