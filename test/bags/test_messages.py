@@ -29,9 +29,9 @@ def test_event_cloud_refuses_events_before_its_stamp():
 
 def test_sweep_round_trip():
     points = np.zeros(5, [('x', 'f4'), ('y', 'f4'), ('z', 'f4'), ('intensity', 'f4'), ('t', 'u4')])
-    points['x'], points['t'] = np.arange(5), np.arange(5) * 1000
+    points['x'], points['t'] = np.arange(5) + 1, np.arange(5) * 1000
     cloud = decode_cloud(messages.point_cloud(points, T0, 'lidar'), 'lidar')
-    np.testing.assert_array_equal(cloud.xyz[:, 0], np.arange(5))
+    np.testing.assert_array_equal(cloud.xyz[:, 0], np.arange(5) + 1)
     np.testing.assert_array_equal(cloud.time_ns, T0 + np.arange(5) * 1000)
 
 
