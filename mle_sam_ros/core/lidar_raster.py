@@ -20,7 +20,7 @@ def lidar_raster(
     """Range, intensity and height of the nearest return at each pixel.
 
     Each return is seen from where it stood at the exposure; what it tells is what its LiDAR
-    measured. Dropped are returns that are not finite, nearer than `min_range_m`, behind the image
+    measured. Dropped are points that are no return, nearer than `min_range_m`, behind the image
     plane, or beyond the view that the distortion model is valid for. A return fills a square of
     `dilation_px` pixels around (for an even side: from) the pixel it falls on; of two that are
     equally near the first one stays.
@@ -77,7 +77,7 @@ def _scatter_nearest(
         if not x * x + y * y <= squared_radius_limit * z * z:
             continue
         distance = np.sqrt(px * px + py * py + pz * pz)
-        if not (min_range_m <= distance < np.inf):
+        if not (min_range_m <= distance < np.inf) or distance == 0:
             continue
         xd, yd = distort(lens_kind, coefficients, x / z, y / z)
         u = np.floor(matrix[0, 0] * xd + matrix[0, 1] * yd + matrix[0, 2] + 0.5)

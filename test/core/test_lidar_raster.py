@@ -43,7 +43,8 @@ def reference(sweeps, camera, encoding):
     for sweep in sweeps:
         for i, point in enumerate(sweep.cloud.xyz.astype(np.float64)):
             distance = np.sqrt(point[0] * point[0] + point[1] * point[1] + point[2] * point[2])
-            if not (np.isfinite(distance) and distance >= encoding.min_range_m):
+            is_return = 0 < distance < np.inf
+            if not (is_return and distance >= encoding.min_range_m):
                 continue
             x, y, z = camera.rotation @ place_of(i, sweep, point)
             if z < 0.1 or x * x + y * y > camera.squared_radius_limit * z * z:
@@ -110,6 +111,12 @@ def test_nearest_wins_whatever_the_order(order):
 )
 def test_dropped(point):
     assert not raster_of([point]).any()
+
+
+def test_what_is_no_return_stays_out_without_a_least_range():
+    cloud = PointCloud(np.zeros((1, 3), np.float32), np.ones(1, np.float32))
+    ahead = CAMERA_FROM_LIDAR + np.eye(4)[2][:, None] * np.eye(4)[3] * 5
+    assert not lidar_raster([whole('lidar', cloud, ahead)], CAMERA, LidarEncoding(0.0, 1)).any()
 
 
 def test_no_points():
