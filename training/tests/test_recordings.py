@@ -190,10 +190,10 @@ def test_a_simulated_recording(tmp_path, data, network):
 
 
 def test_a_broken_message_costs_a_frame_and_is_reported(tmp_path, data, network):
-    breaks = {3: {'encoding': 'bayer_rggb8'}}
+    breaks = {3: {'encoding': 'rgb565'}}
     bag = write_drive(tmp_path / 'a.mcap', NUM_FRAMES, breaks=breaks, num_classes=3)
     with pytest.warns(
-        UserWarning, match=r'a\.mcap: messages that could not be used: 1, mostly: .*bayer'
+        UserWarning, match=r'a\.mcap: messages that could not be used: 1, mostly: .*rgb565'
     ):
         samples = samples_of(bag, data, network)
     assert len(samples) == NUM_FRAMES - 1
@@ -235,5 +235,5 @@ def test_labels_without_frames(tmp_path, data, network):
 
 
 def test_no_recording(data, network, tmp_path):
-    with pytest.raises(InputError, match=r'nowhere\.mcap: expected a \.mcap or \.db3 file'):
+    with pytest.raises(InputError, match=r'nowhere\.mcap: expected a \.mcap, \.db3 or \.bag file'):
         recorded_shards(tmp_path / 'nowhere.mcap', data, network)
