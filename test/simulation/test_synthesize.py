@@ -14,8 +14,8 @@ from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.lidar_raster import lidar_raster
 from mle_sam_ros.core.manifest import LidarEncoding
 from mle_sam_ros.core.stamp import stamp_ns
-from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.core.streams import CameraStream, NearestStream, WindowStream
+from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.simulation.drive import Drive
 from mle_sam_ros.simulation.failures import Failure
 from mle_sam_ros.simulation.moments import Instant, standard_sensors
