@@ -26,11 +26,12 @@ def edge_nearness(image: np.ndarray, camera: CameraModel) -> np.ndarray:
     Returns:
         (H, W) float32, with mean 0 and standard deviation 1, so that moments weigh alike.
     """
-    # Dark scenes have edges too: what counts is contrast, not brightness.
-    light = np.log1p(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    light = cv2.GaussianBlur(light, (0, 0), 0.8)
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    light = cv2.GaussianBlur(grey, (0, 0), 1.0)
     slope = cv2.magnitude(cv2.Sobel(light, cv2.CV_32F, 1, 0), cv2.Sobel(light, cv2.CV_32F, 0, 1))
-    strength = np.minimum(slope / max(float(np.quantile(slope, 0.95)), 1e-6), 1)
+    # Most of an image has no edges: what slopes there is the noise of the night.
+    noise, edge = 2 * float(np.median(slope)), float(np.quantile(slope, 0.95))
+    strength = np.clip((slope - noise) / max(edge - noise, 1.0), 0, 1)
     focal_px = float(camera.matrix[0, 0])
     near, far = (
         cv2.GaussianBlur(strength, (0, 0), max(reach * focal_px, 0.8))
