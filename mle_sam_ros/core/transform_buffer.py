@@ -47,9 +47,10 @@ class TransformBuffer:
         """
         parent, child = _name(parent), _name(child)
         known = self._links.get(child)
-        is_news = known is None or known.parent != parent or known.matrix is None
-        if is_news or not np.array_equal(known.matrix, parent_from_child):
-            self._hang(child, _Link(parent, parent_from_child))
+        if known is not None and known.parent == parent and known.matrix is not None:
+            if np.array_equal(known.matrix, parent_from_child):
+                return
+        self._hang(child, _Link(parent, parent_from_child))
 
     def receive(self, message: Any, source: str, is_static: bool) -> None:
         """Remember every transform of a `tf2_msgs/TFMessage`; the good ones beside a bad one, too.
