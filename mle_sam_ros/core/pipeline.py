@@ -4,61 +4,24 @@ The node and the replay both drive this class, so what a replay scores is what a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mle_sam_ros.core.account import FrameAccount
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.assembler import Assembler
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.cloud import LidarSettings, PointCloud
+from mle_sam_ros.core.cloud import LidarSettings
 from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.intake import Intake
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.core.modality_image import decode_modality_image
 from mle_sam_ros.core.outputs import resize_confidence, resize_label_map
+from mle_sam_ros.core.prediction import Prediction
 from mle_sam_ros.core.projection import Projection
-from mle_sam_ros.core.sensor_set import Sample, SensorSet
-from mle_sam_ros.core.sweep import Sweep
+from mle_sam_ros.core.sensor_set import SensorSet
+from mle_sam_ros.core.unpacking import unpack
 import numpy as np
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What the pipeline says of one instant.
-
-    Attributes:
-        stamp_ns: the camera frame's stamp, or, camera absent, where its next frame was due.
-        frame_id: the camera's optical frame.
-        label_map: (H, W) uint8 class ids at the size of the camera image.
-        confidence: (H, W) uint8, 255 times the probability of the class chosen.
-        router_weights: (levels, M) float32, modalities in the manifest's order.
-        present: modalities that took part.
-        ages_ns: by stream, how much older than the instant its sample was; of a modality of
-            several LiDARs, the nearest one's.
-        faults: by stream that could have taken part, why it did not, in one line; by the motion's
-            source, why a sweep could not be moved to the instant.
-        rasters: by modality that took part, what the network saw.
-        image: (H, W, 3) uint8 camera image, or None.
-        timings_ms: by stage.
-        sweeps: that took part, with what takes their points into the camera's frame.
-    """
-
-    stamp_ns: int
-    frame_id: str
-    label_map: np.ndarray
-    confidence: np.ndarray
-    router_weights: np.ndarray
-    present: frozenset[str]
-    ages_ns: Mapping[str, int]
-    faults: Mapping[str, str]
-    rasters: Mapping[str, np.ndarray]
-    image: np.ndarray | None
-    timings_ms: Mapping[str, float]
-    sweeps: tuple[Sweep, ...] = ()
 
 
 class Pipeline:
@@ -108,7 +71,6 @@ class Pipeline:
             camera_rectified,
             lidar or LidarSettings(),
         )
-        self._motion = motion or MotionSettings()
         self._num_lidars = num_lidars
         self._engine = engine
         self._clock_ns = clock_ns
@@ -122,9 +84,8 @@ class Pipeline:
     def input_counters(self) -> dict[str, dict[str, int | float]]:
         """By stream, what its messages held, and what of it could not be used."""
         counters = self._intake.counters()
-        if self._motion.source != 'none':
-            counters[self._motion.source] = self.projection.rig.to_mapping()
-        return counters
+        rig = self.projection.rig
+        return counters | ({rig.motion_source: rig.to_mapping()} if rig.motion_source else {})
 
     def prime(self, stream: str, message: Any) -> None:
         """Take in what stood before the first sample: transforms and CameraInfo, no samples.
@@ -178,7 +139,7 @@ class Pipeline:
 
     def _predict(self, sensor_set: SensorSet) -> Prediction:
         start_ns = self._clock_ns()
-        data, faults = self._decode(sensor_set)
+        data, faults = unpack(sensor_set, self.projection)
         decoded_ns = self._clock_ns()
         rasters = self._project(data, faults)
         projected_ns = self._clock_ns()
@@ -224,35 +185,6 @@ class Pipeline:
         camera = self.projection.camera
         return camera.size_hw if camera is not None else self.manifest.input_hw
 
-    def _decode(self, sensor_set: SensorSet) -> tuple[dict[str, Any], dict[str, str]]:
-        """Data by modality; and of what proves to be of no use, why."""
-        data: dict[str, Any] = {}
-        faults: dict[str, str] = {}
-        for stream, sample in sensor_set.samples.items():
-            if isinstance(sample.payload, Sweep):
-                self._add_sweep(sample.payload, data, faults)
-            elif isinstance(sample.payload, Events):
-                data[stream] = sample.payload
-            else:
-                try:
-                    encoding = self.projection.encodings.get(stream)
-                    data[stream] = decode_modality_image(sample.payload, stream, encoding)
-                except InputError as error:
-                    faults[stream] = str(error)
-        if 'camera' in data:
-            self.projection.set_image_size(data['camera'].shape[:2])
-        return data, faults
-
-    def _add_sweep(self, sweep: Sweep, data: dict[str, Any], faults: dict[str, str]) -> None:
-        """To those that fall on the same raster, if it is known where."""
-        lack = self.projection.missing(sweep.stream)
-        if lack or not len(sweep.camera_from_lidar):
-            faults[sweep.stream] = lack or sweep.fault
-            return
-        if sweep.fault:
-            faults[self._motion.source] = sweep.fault
-        data.setdefault(self.projection.modality_of(sweep.stream), []).append(sweep)
-
     def _project(self, data: Mapping[str, Any], faults: dict[str, str]) -> dict[str, np.ndarray]:
         """Rasters by modality; and, added to the faults, why others could not be projected."""
         rasters = {}
@@ -272,19 +204,8 @@ class Pipeline:
         while (sensor_set := self.assembler.poll(now_ns)) is not None:
             if self._ready is not None:
                 self.account.supersede_emitted(has_frame='camera' in self._ready.present)
-            self._ready = self._placed(sensor_set)
-
-    def _placed(self, sensor_set: SensorSet) -> SensorSet:
-        """With sweeps for clouds: by what is known now of the motion, however late it is run."""
-        reference_ns, samples = sensor_set.reference_ns, dict(sensor_set.samples)
-        for stream, sample in sensor_set.samples.items():
-            if isinstance(sample.payload, PointCloud):
-                middle_ns = reference_ns - sensor_set.ages_ns[stream]
-                offset_ns = middle_ns - sample.stamp_ns
-                rig, cloud = self.projection.rig, sample.payload
-                sweep = rig.place(stream, cloud, reference_ns, middle_ns, offset_ns)
-                samples[stream] = Sample(sample.stamp_ns, sweep)
-        return replace(sensor_set, samples=samples)
+            # By what is known now of the motion, however late it is run.
+            self._ready = self.projection.rig.placed(sensor_set)
 
     def _reject(self, sensor_set: SensorSet, reason: str) -> None:
         self.account.reject_emitted(reason, has_frame='camera' in sensor_set.present)

@@ -1,6 +1,7 @@
 """Where the sensors stand to each other, and how that moves: frames, transforms, ego motion."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mle_sam_ros.core.cloud import PointCloud
@@ -11,6 +12,7 @@ from mle_sam_ros.core.ego_motion import (
     TransformMotion,
 )
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.sensor_set import Sample, SensorSet
 from mle_sam_ros.core.sweep import lost, Sweep, whole
 from mle_sam_ros.core.transform_buffer import TransformBuffer
 from mle_sam_ros.core.transforms import inverted
@@ -36,6 +38,7 @@ class Rig:
     headers.
 
     Attributes:
+        motion_source: odometry, twist or tf; empty where sweeps stay as measured.
         num_moved: sweeps that were moved to their frame's exposure.
         num_unmoved: sweeps that should have been, but the vehicle's motion was not known.
     """
@@ -49,6 +52,7 @@ class Rig:
             camera_from: given beforehand: stream (or `base`) to (4, 4) float64.
             motion: where the vehicle's motion is taken from; nowhere by default.
         """
+        self.motion_source = ''
         self.num_moved = self.num_unmoved = 0
         self._given = dict(camera_from)
         self._transforms = TransformBuffer()
@@ -61,6 +65,8 @@ class Rig:
             self._motion = TransformMotion(self._transforms, motion.fixed_frame)
         elif motion is not None and motion.source != 'none':
             self._motion = self._measured
+        if motion is not None and self._motion is not None:
+            self.motion_source = motion.source
 
     # What is heard
 
@@ -160,6 +166,17 @@ class Rig:
         self.num_moved += 1
         fault = f'{stream}: {cloud.time_fault}' if cloud.time_fault else ''
         return Sweep(stream, cloud, moved, knots_ns - offset_ns, is_moved=True, fault=fault)
+
+    def placed(self, sensor_set: SensorSet) -> SensorSet:
+        """The same instant with sweeps in the place of clouds, as `place` makes them."""
+        reference_ns, samples = sensor_set.reference_ns, dict(sensor_set.samples)
+        for stream, sample in sensor_set.samples.items():
+            if isinstance(sample.payload, PointCloud):
+                middle_ns = reference_ns - sensor_set.ages_ns[stream]
+                offset_ns = middle_ns - sample.stamp_ns
+                sweep = self.place(stream, sample.payload, reference_ns, middle_ns, offset_ns)
+                samples[stream] = Sample(sample.stamp_ns, sweep)
+        return replace(sensor_set, samples=samples)
 
     def to_mapping(self) -> dict[str, int | float]:
         """What became of the sweeps."""
