@@ -170,7 +170,7 @@ def test_corrupt_graph(bundle, tmp_path, backend, content):
     files['encoder_event.onnx'] = whole[: len(whole) // 2] if content == 'half' else content
     broken = write_bundle(tmp_path / 'broken', files, manifest_mapping())
     with pytest.raises(
-        InputError, match=r'encoder_event\.onnx: .*(expected a graph|got nothing)'
+        InputError, match=r'encoder_event\.onnx: .*(expected an? (ONNX )?graph|got nothing)'
     ) as error:
         open_engine(broken, backend, threads=1)
     assert '\n' not in str(error.value)
@@ -256,8 +256,9 @@ def test_weights_beside_the_graph(bundle, tmp_path, backend):
 
 def test_check_bundle_says_what_it_found(bundle):
     lines = list(check_bundle(bundle.directory, threads=1))
-    assert len(lines) == 3 + 7 + 1
+    assert len(lines) == 4 + 7 + 1
     assert lines[0].startswith('manifest: tiny test, 64 x 128, camera, event, lidar, 11 classes')
+    assert lines[2] == 'holds: fp32 graphs'
     assert lines[-2].startswith('golden lidar: same class at 100')
     assert lines[-1].startswith('golden altogether: mIoU drop 0.000 points; cosine of features ')
 
