@@ -221,3 +221,14 @@ def test_event_packets_are_told_from_clouds(pipeline):
     pipeline.receive('event', packet, START)
     pipeline.receive('camera', image(START), START)
     assert pipeline.run(pipeline.poll(START + 30 * MS)).present == {'camera', 'event'}
+
+
+def test_event_packets_of_another_size_than_the_calibration_are_a_fault(pipeline):
+    packet = SimpleNamespace(
+        header=messages.header(START), height=720, width=1280, seq=1, time_base=START - MS,
+        encoding='mono', is_bigendian=False, events=bytes(8),
+    )  # fmt: skip
+    with pytest.raises(InputError, match='calibrated 640 x 320 pixels, got packets of 1280 x 720'):
+        pipeline.receive('event', packet, START)
+    counters = pipeline.input_counters()['event']
+    assert counters['packets'] == counters['rejected_packets'] == 1
