@@ -36,6 +36,18 @@ class TinyEncoder(torch.nn.Module):
         return tuple(a + b for a, b in zip(pooled, patterns, strict=True))
 
 
+class TinyEncoders(torch.nn.Module):
+    """The encoders side by side."""
+
+    def __init__(self, model: TinyModel):
+        super().__init__()
+        self.encoders = torch.nn.ModuleList(TinyEncoder(model, name) for name in MODALITIES)
+
+    def forward(self, *rasters):
+        maps = [encoder(raster) for encoder, raster in zip(self.encoders, rasters, strict=True)]
+        return tuple(torch.cat(level) for level in zip(*maps, strict=True))
+
+
 class TinyFuseDecode(torch.nn.Module):
     """The rest of `TinyModel.infer`."""
 
@@ -58,7 +70,7 @@ class TinyFuseDecode(torch.nn.Module):
 
 
 def programs(model: TinyModel) -> dict[str, bytes]:
-    """The files of the programs, by name."""
+    """The files of the programs, by name; one of all encoders is not among them."""
     height, width = model.input_hw
     rasters = {
         name: torch.from_numpy(np.zeros((1, height, width, 3), RASTER_DTYPES[name]))
@@ -72,6 +84,14 @@ def programs(model: TinyModel) -> dict[str, bytes]:
     decoder = TinyFuseDecode(model)
     files['fuse_decode.pt2'] = program(decoder, *features, torch.ones(3, dtype=torch.bool))
     return files
+
+
+def stacked_program(model: TinyModel) -> bytes:
+    rasters = (
+        torch.from_numpy(np.zeros((1, *model.input_hw, 3), RASTER_DTYPES[name]))
+        for name in MODALITIES
+    )
+    return program(TinyEncoders(model), *rasters)
 
 
 def program(module: torch.nn.Module, *inputs: torch.Tensor) -> bytes:

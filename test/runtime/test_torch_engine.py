@@ -19,6 +19,7 @@ from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
 from mle_sam_ros.runtime.engine_cache import CachedEngine
 from mle_sam_ros.runtime.gate import prove
+from mle_sam_ros.runtime.latency import Latency
 import numpy as np
 import pytest
 
@@ -27,7 +28,7 @@ torch = pytest.importorskip('torch', reason='torch is not installed')
 from mle_sam_ros.runtime import torch_build  # noqa: E402
 from mle_sam_ros.runtime.torch_device import HostDevice  # noqa: E402
 from mle_sam_ros.runtime.torch_engine import SIGNATURES_NAME, TorchEngine  # noqa: E402
-from torch_programs import with_files, write_program_bundle  # noqa: E402
+from torch_programs import stacked_program, with_files, write_program_bundle  # noqa: E402
 
 HW = (64, 128)
 MODEL = TinyModel(HW)
@@ -95,6 +96,26 @@ def test_the_proven_engine_is_the_one_that_opens(bundle, cache):
     engine = open_engine(bundle, 'torch')
     assert isinstance(engine, TorchEngine)
     assert engine.description == f'torch {torch.__version__} fp32, {HostDevice.name}'
+
+
+def test_all_encoders_as_one_package(bundle, tmp_path, monkeypatch):
+    def measure(engine, rasters, present):
+        return Latency(1.0 if engine.is_stacked else 2.0, 3.0, 20)
+
+    monkeypatch.setattr('mle_sam_ros.runtime.build.measure_latency', measure)
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
+    files = {'encoders_stacked.pt2': stacked_program(MODEL)}
+    stacked = with_files(bundle, tmp_path / 'stacked', files)
+    record = build_engine(stacked, 'torch', FP32).record
+    ports = record.graphs['encoders_stacked.compiled.pt2']['inputs']
+    assert list(ports) == [f'raster_{name}' for name in MODALITIES]
+    engine, rasters = open_engine(stacked, 'torch'), MODEL.rasters(2)
+    got = engine.infer(rasters, frozenset(MODALITIES))
+    assert list(got.timings_ms) == ['encoders_stacked', 'fuse_decode']
+    expected = MODEL.infer(rasters, frozenset(MODALITIES))
+    assert (got.label_map == expected.label_map).mean() > 0.999
+    one = engine.infer(rasters, frozenset({'lidar'}))
+    assert list(one.timings_ms) == ['encoder_lidar', 'fuse_decode']
 
 
 def test_features_are_those_of_the_encoder(engine):
