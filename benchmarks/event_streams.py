@@ -36,7 +36,7 @@ def _with_times(words: np.ndarray, every: int) -> np.ndarray:
 def libcaer_cmp(num_columns: int, density: float, random: np.random.Generator) -> np.ndarray:
     """(N,) uint16: a column, then four masks of eight neighbours, so dense with events."""
     words = np.empty((num_columns, 7), np.uint16)
-    words[:, 0] = 0x1000 | np.arange(num_columns) % 4096
+    words[:, 0] = 0x1000 | np.arange(num_columns) * 4096 // num_columns
     words[:, 1] = 0x2000 | random.integers(0, 346, num_columns)
     words[:, 2] = 0x4000 | random.integers(0, 228, num_columns)
     bits = random.random((num_columns, 4, 8)) < density
