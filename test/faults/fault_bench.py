@@ -40,7 +40,7 @@ class FaultBench(Bench):
 
     def __init__(self, domain_id: int) -> None:
         super().__init__(domain_id)
-        self._change_state = self._node.create_client(
+        self._change_state = self.node.create_client(
             ChangeState, '/mle_sam/perception/change_state'
         )
 
