@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 import signal
 import sys
@@ -69,10 +70,14 @@ def _synthesize(options: argparse.Namespace) -> None:
 
 def _replay(options: argparse.Namespace) -> None:
     from mle_sam_ros.bags.calibration_file import read_calibration
-    from mle_sam_ros.core.ego_motion import MotionSettings
+    from mle_sam_ros.bags.settings_file import read_rig_settings
+    from mle_sam_ros.core.settings import RigSettings
     from mle_sam_ros.replay.replay import replay, Settings
     from mle_sam_ros.replay.summary import summary
 
+    rig = read_rig_settings(options.params) if options.params else RigSettings()
+    if options.motion:
+        rig = replace(rig, motion=options.motion, fixed_frame=options.fixed_frame)
     settings = Settings(
         options.bag,
         options.bundle,
@@ -87,7 +92,7 @@ def _replay(options: argparse.Namespace) -> None:
         threads=options.threads,
         reuse_features=options.reuse_features,
         keep_going=options.keep_going,
-        motion=MotionSettings(options.motion, options.fixed_frame),
+        rig=rig,
     )
     print(summary(replay(settings, options.out), options.out))
 
@@ -267,8 +272,12 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     replay.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     replay.add_argument(
-        '--motion', default='none', help='of the vehicle, by which LiDAR points are moved to the '
-        'exposure: none, odometry, twist or tf'
+        '--params', type=Path, metavar='YAML', help="the node's parameter file: pairing in time, "
+        'LiDARs, motion'
+    )  # fmt: skip
+    replay.add_argument(
+        '--motion', help='of the vehicle, by which LiDAR points are moved to the exposure: none, '
+        'odometry, twist or tf; else as in --params'
     )  # fmt: skip
     replay.add_argument('--fixed-frame', default='', help='of --motion tf, such as odom')
     replay.add_argument(

@@ -11,14 +11,13 @@ from typing import Any
 from mle_sam_ros.bags.calibration import hear_rig
 from mle_sam_ros.bags.describe import Topics
 from mle_sam_ros.bags.reader import BagReader
-from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.sensor_set import SensorSet
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.stamp import stamp_ns
 from tqdm import tqdm
 
@@ -41,7 +40,7 @@ class Drive:
         calibration: Calibration,
         drop: Collection[str] = (),
         keep_going: bool = False,
-        motion: MotionSettings | None = None,
+        settings: RigSettings | None = None,
     ) -> None:
         """Set up.
 
@@ -54,7 +53,8 @@ class Drive:
                 transforms and first CameraInfo as if they had been there from the start.
             drop: streams to leave out, as if their sensors had never been switched on.
             keep_going: count what cannot be read or placed and go on, as the node does.
-            motion: where the vehicle's motion is taken from; nowhere by default.
+            settings: how the rig's messages are to be taken; of LiDARs there are as many as the
+                recording has.
 
         Raises:
             InputError: for a stream that the model does not have, or if none is left; for a motion
@@ -62,21 +62,16 @@ class Drive:
                 that has no calibration.
         """
         _check_drop(drop, manifest)
-        alignment = Alignment()
+        settings = settings or RigSettings()
+        alignment = settings.alignment
         if 'camera' in drop:
             period_ns = _period_ns(reader, topics.camera)
             alignment = replace(
                 alignment, camera=replace(alignment.camera, default_period_ns=period_ns)
             )
-        self.pipeline = Pipeline(
-            manifest,
-            engine,
-            calibration,
-            alignment,
-            time.perf_counter_ns,
-            motion=motion,
-            num_lidars=1 + len(_more_lidars(topics)),
-        )
+        num_lidars = 1 + len(_more_lidars(topics))
+        settings = replace(settings, alignment=alignment, num_lidars=num_lidars)
+        self.pipeline = Pipeline(manifest, engine, calibration, settings, time.perf_counter_ns)
         self.faults: Counter[str] = Counter()
         self._reader = reader
         self._keep_going = keep_going
@@ -86,8 +81,8 @@ class Drive:
             if topic is not None and self.pipeline.projection.modality_of(stream) not in drop
         }
         self._prime(topics)
-        if motion is not None and motion.source != 'none':
-            self._streams[self._motion_topic(topics, motion.source)] = motion.source
+        if settings.motion != 'none':
+            self._streams[self._motion_topic(topics, settings.motion)] = settings.motion
         if topics.tf is not None and any(self._lacks(manifest)):
             self._streams[topics.tf] = 'tf'  # what is not placed for good may be moving
         if not keep_going and 'tf' not in self._streams.values():

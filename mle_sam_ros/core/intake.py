@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from mle_sam_ros.core.alignment import Alignment, lidar_streams
+from mle_sam_ros.core.alignment import lidar_streams
 from mle_sam_ros.core.assembler import Assembler
 from mle_sam_ros.core.camera import CameraModel
-from mle_sam_ros.core.cloud import decode_cloud, LidarSettings
+from mle_sam_ros.core.cloud import decode_cloud
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.manifest import LidarEncoding, Manifest
 from mle_sam_ros.core.modality_image import check_modality_image
 from mle_sam_ros.core.projection import Projection
 from mle_sam_ros.core.rig import RIG_STREAMS
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.stamp import stamp_ns
 
 _CAMERA_OF = {'camera_info': 'camera', 'event_camera_info': 'event'}
@@ -30,10 +31,7 @@ class Intake:
         manifest: Manifest,
         assembler: Assembler,
         projection: Projection,
-        alignment: Alignment,
-        num_lidars: int,
-        camera_rectified: bool,
-        lidar: LidarSettings,
+        settings: RigSettings,
     ) -> None:
         """Set up.
 
@@ -42,25 +40,22 @@ class Intake:
             assembler: takes the samples.
             projection: takes the intrinsics, and its rig the transforms; cameras that it knows
                 already stay as they are.
-            alignment: of the assembler.
-            num_lidars: that are merged.
-            camera_rectified: whether P and R of the camera's CameraInfo count, not K and D.
-            lidar: how LiDARs are read.
+            settings: how the rig's messages are to be taken.
         """
-        self.alignment = alignment
+        self.alignment = settings.alignment
         self.frame_id = ''
         self._assembler = assembler
         self._projection = projection
-        self._camera_rectified = camera_rectified
+        self._camera_rectified = settings.camera_rectified
         self._given_cameras = projection.camera_names
         self._event_decoder = EventDecoder()
-        self._lidar_settings = lidar
+        self._lidar_settings = settings.lidar
         self._encodings = {modality.name: modality.encoding for modality in manifest.modalities}
         self._lidars = frozenset(
             stream
             for modality in manifest.modalities
             if isinstance(modality.encoding, LidarEncoding)
-            for stream in lidar_streams(modality.name, num_lidars)
+            for stream in lidar_streams(modality.name, settings.num_lidars)
         )
         self._unusable_times = dict.fromkeys(sorted(self._lidars), 0)
 

@@ -10,8 +10,7 @@ from mle_sam_ros.core.account import FrameAccount
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.assembler import Assembler
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.cloud import LidarSettings
-from mle_sam_ros.core.ego_motion import MotionSettings
+from mle_sam_ros.core.depth import GROUND
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.intake import Intake
@@ -20,6 +19,7 @@ from mle_sam_ros.core.outputs import resize_confidence, resize_label_map
 from mle_sam_ros.core.prediction import Prediction
 from mle_sam_ros.core.projection import Projection
 from mle_sam_ros.core.sensor_set import SensorSet
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.unpacking import unpack
 import numpy as np
 
@@ -37,12 +37,8 @@ class Pipeline:
         manifest: Manifest,
         engine: Engine,
         calibration: Calibration,
-        alignment: Alignment,
+        settings: RigSettings,
         clock_ns: Callable[[], int],
-        camera_rectified: bool = False,
-        motion: MotionSettings | None = None,
-        num_lidars: int = 1,
-        lidar: LidarSettings | None = None,
     ) -> None:
         """Set up.
 
@@ -51,27 +47,18 @@ class Pipeline:
             engine: runs the bundle.
             calibration: what is known of the rig beforehand; messages complete it, but do not
                 change what it names.
-            alignment: how the streams are paired in time.
+            settings: how the rig's messages are to be taken.
             clock_ns: monotonic clock that stages are timed with.
-            camera_rectified: whether the camera's images are rectified, so that P and R of its
-                CameraInfo count, not K and D.
-            motion: where the vehicle's motion is taken from; by default sweeps stay as measured.
-            num_lidars: that are merged into one raster.
-            lidar: how they are read.
+
+        Raises:
+            InputError: for settings of the motion that cannot be.
         """
         self.manifest = manifest
-        self.assembler = Assembler(*alignment.streams(manifest, num_lidars))
-        self.projection = Projection(manifest, calibration, motion)
-        self._intake = Intake(
-            manifest,
-            self.assembler,
-            self.projection,
-            alignment,
-            num_lidars,
-            camera_rectified,
-            lidar or LidarSettings(),
-        )
-        self._num_lidars = num_lidars
+        self.assembler = Assembler(*settings.alignment.streams(manifest, settings.num_lidars))
+        self.projection = Projection(manifest, calibration, settings.motion_settings)
+        self.projection.rig.hear_frame(GROUND, settings.ground_frame)
+        self._intake = Intake(manifest, self.assembler, self.projection, settings)
+        self._num_lidars = settings.num_lidars
         self._engine = engine
         self._clock_ns = clock_ns
         self._ready: SensorSet | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,9 @@ from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.agreement import Agreement
 from mle_sam_ros.replay.annotated import write_prediction
@@ -61,7 +61,7 @@ class Settings:
         reuse_features: of `runtime.engine`.
         keep_going: count messages that cannot be used, and go on as the node does; otherwise the
             first one ends the replay.
-        motion: where the vehicle's own motion is taken from; None leaves sweeps as measured.
+        rig: how the rig's messages are to be taken; the node's parameters.
     """
 
     bag_path: Path
@@ -77,7 +77,7 @@ class Settings:
     threads: int | None = None
     reuse_features: bool = False
     keep_going: bool = False
-    motion: MotionSettings | None = None
+    rig: RigSettings = field(default_factory=RigSettings)
 
 
 def replay(settings: Settings, out: Path) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _open_session(settings: Settings) -> Iterator[_Session]:
             settings.calibration or Calibration(),
             settings.drop,
             settings.keep_going,
-            settings.motion,
+            settings.rig,
         )
         yield _Session(
             settings, bundle, engine, drive, _truth(settings, bundle, truth_reader, topics)

@@ -12,8 +12,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from mle_sam_ros.bags.calibration_file import read_calibration
 from mle_sam_ros.core.calibration import Calibration
-from mle_sam_ros.core.depth import GROUND
-from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.warm_up import warm_up
@@ -210,14 +208,9 @@ class PerceptionNode(LifecycleNode):
                 manifest,
                 self._engine,
                 self._calibration,
-                self.parameters.alignment,
+                self.parameters,
                 time.perf_counter_ns,
-                self.parameters.camera_rectified,
-                MotionSettings(self.parameters.motion, self.parameters.fixed_frame),
-                self.parameters.num_lidars,
-                self.parameters.lidar,
             )
-            self._pipeline.projection.rig.hear_frame(GROUND, self.parameters.ground_frame)
             self._reporter = Reporter(manifest.modality_names, self._stopwatch)
             self._outputs = Outputs(self, manifest, self.parameters.overlay_opacity)
             running.callback(self._outputs.destroy)

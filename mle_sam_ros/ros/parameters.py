@@ -11,10 +11,9 @@ import inspect
 import re
 from typing import Any, get_args, get_type_hints
 
-from mle_sam_ros.core.alignment import Alignment
-from mle_sam_ros.core.cloud import LidarSettings
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.health import HealthLimits
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.ros.executor import EXECUTORS
 from mle_sam_ros.runtime.build import COMPILED_BACKENDS
 from mle_sam_ros.runtime.engine import BACKENDS
@@ -62,7 +61,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True)
-class NodeParameters:
+class NodeParameters(RigSettings):
     """What an integrator sets. Everything about the model stands in the bundle.
 
     Attributes:
@@ -79,23 +78,11 @@ class NodeParameters:
         autostart: configure and activate at once; otherwise a lifecycle manager does.
         camera_message: type of the camera's messages: raw (Image on camera/image), or compressed
             (CompressedImage on camera/image/compressed).
-        camera_rectified: whether the camera's images are rectified, so that P and R of its
-            CameraInfo count, not K and D.
-        num_lidars: LiDARs that are merged into one: on lidar/points, lidar_2/points and so on.
         event_message: type on the events topic: packet (event_camera_msgs), point_cloud2, or auto
             for packet where event_camera_msgs is installed.
-        motion: where the vehicle's motion comes from, which moves LiDAR points to the instant of
-            the image: none, odometry (nav_msgs/Odometry on odometry), twist
-            (geometry_msgs/TwistStamped on twist), or tf (/tf, through fixed_frame).
-        fixed_frame: frame of /tf in which the world stands still, such as odom; for motion tf.
-        ground_frame: frame of the transforms whose z points up and is 0 on the ground, such as
-            base_footprint; depth images need it, unless they are HHA already. A calibration file
-            gives it as camera_from.ground.
         moving_extrinsics: take /tf as well as /tf_static, for sensors that move on the vehicle.
         executor: what spins the node's own process: events, or classic where that makes trouble.
         overlay_opacity: of the colours over the camera image, 0 to 1.
-        lidar: how LiDARs are read.
-        alignment: how the streams are paired in time.
         diagnostics: when /diagnostics complains.
     """
 
@@ -107,17 +94,10 @@ class NodeParameters:
     reuse_features: bool = False
     autostart: bool = True
     camera_message: str = 'raw'
-    camera_rectified: bool = False
-    num_lidars: int = 1
     event_message: str = 'auto'
-    motion: str = 'none'
-    fixed_frame: str = ''
-    ground_frame: str = ''
     moving_extrinsics: bool = False
     executor: str = 'events'
     overlay_opacity: float = 0.5
-    lidar: LidarSettings = field(default_factory=LidarSettings)
-    alignment: Alignment = field(default_factory=Alignment)
     diagnostics: HealthLimits = field(default_factory=HealthLimits)
 
     def check(self) -> None:

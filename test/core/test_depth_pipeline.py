@@ -2,7 +2,6 @@
 
 from bundles import manifest_mapping
 from mle_sam_ros.bags import messages
-from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.depth import _encode, GROUND, HhaProjector
@@ -10,6 +9,7 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.pipeline import Pipeline
+from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.warm_up import warm_up
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ class Engine:
 def pipeline_with(calibration):
     mapping = {**manifest_mapping(HW, MODALITIES), 'files': {}}
     manifest = parse_manifest(mapping, 'manifest.json')
-    return Pipeline(manifest, Engine(), calibration, Alignment(), lambda: 0)
+    return Pipeline(manifest, Engine(), calibration, RigSettings(), lambda: 0)
 
 
 def image(name, stamp_ns=NOW, **changes):

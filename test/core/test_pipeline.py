@@ -2,13 +2,13 @@ from types import SimpleNamespace
 
 import messages
 from messages import FLOAT32, UINT8, UINT16, UINT32
-from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Inference
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.pipeline import Pipeline
+from mle_sam_ros.core.settings import RigSettings
 import numpy as np
 import pytest
 from test_manifest import MANIFEST
@@ -45,7 +45,7 @@ def pipeline(engine):
     )
     ticks = iter(range(0, 10**12, MS))
     manifest = parse_manifest(MANIFEST, 'manifest.json')
-    return Pipeline(manifest, engine, calibration, Alignment(), lambda: next(ticks))
+    return Pipeline(manifest, engine, calibration, RigSettings(), lambda: next(ticks))
 
 
 def image(stamp_ns, **changes):
@@ -123,7 +123,7 @@ def test_unreadable_cloud_costs_the_lidar_not_the_mask(pipeline):
 
 def test_missing_calibration_costs_the_lidar_not_the_mask(engine):
     manifest = parse_manifest(MANIFEST, 'manifest.json')
-    pipeline = Pipeline(manifest, engine, Calibration(), Alignment(), lambda: 0)
+    pipeline = Pipeline(manifest, engine, Calibration(), RigSettings(), lambda: 0)
     pipeline.receive('lidar', sweep(START - 90 * MS), START)
     pipeline.receive('camera', image(START), START)
     prediction = pipeline.run(pipeline.poll(START + 30 * MS))
@@ -190,7 +190,7 @@ def test_without_camera_the_mask_has_the_camera_size(pipeline):
 
 def test_nothing_usable_is_an_error_and_counted(engine):
     manifest = parse_manifest(MANIFEST | {'modalities': MANIFEST['modalities'][1:]}, 'm.json')
-    pipeline = Pipeline(manifest, engine, Calibration(), Alignment(), lambda: 0)
+    pipeline = Pipeline(manifest, engine, Calibration(), RigSettings(), lambda: 0)
     pipeline.receive('camera', image(START), START)
     sensor_set = pipeline.poll(START + 30 * MS)
     with pytest.raises(InputError, match='expected at least one that can be used'):

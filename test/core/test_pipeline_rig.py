@@ -4,13 +4,12 @@ import copy
 
 import messages
 from messages import FLOAT32
-from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
-from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.inference import Inference
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.pipeline import Pipeline
+from mle_sam_ros.core.settings import RigSettings
 import numpy as np
 import pytest
 from test_manifest import ALIGNED, MANIFEST
@@ -33,9 +32,8 @@ def pipeline_of(manifest=MANIFEST, camera_from=None, **options):
         parse_manifest(manifest, 'manifest.json'),
         Silent(),
         Calibration({'camera': CAMERA, 'event': CAMERA}, camera_from or {}),
-        Alignment(),
+        RigSettings(**options),
         lambda: 0,
-        **options,
     )
 
 
@@ -160,7 +158,7 @@ def test_a_sweep_is_as_old_as_its_middle(two_lidars, stamp_ms, offsets_ms, age_m
 def driving():
     """With odometry of a base that stands where the camera does, looking ahead."""
     places = {'lidar': CAMERA_FROM_LIDAR, 'event': np.eye(4), 'base': CAMERA_FROM_LIDAR}
-    return pipeline_of(camera_from=places, motion=MotionSettings('odometry'))
+    return pipeline_of(camera_from=places, motion='odometry')
 
 
 def test_points_are_where_they_are_at_the_exposure(driving):
@@ -204,7 +202,7 @@ def test_what_arrives_after_a_set_was_due_does_not_change_it(driving):
     def drive(is_busy):
         pipeline = pipeline_of(
             camera_from={'lidar': CAMERA_FROM_LIDAR, 'base': CAMERA_FROM_LIDAR},
-            motion=MotionSettings('odometry'),
+            motion='odometry',
         )
         for time in range(-200, 1, 20):
             pipeline.receive('odometry', odometry(time), START + time * MS)
