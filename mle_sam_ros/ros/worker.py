@@ -15,6 +15,7 @@ from mle_sam_ros.ros.latency import Stopwatch
 # Messages that may wait while the worker is busy: of images and sweeps few, since they are large
 # and only the newest are of use.
 _LARGE_LIMIT, _SMALL_LIMIT = 8, 512
+_MAX_BYTES = 128 << 20
 _SMALL_STREAMS = RIG_STREAMS | {'event', 'camera_info', 'event_camera_info'}
 # Shortest and longest sleep: simulated time may run faster than the clock of this machine.
 _SLEEP_S = (0.001, 0.02)
@@ -27,6 +28,11 @@ class Arrival:
     stream: str
     message: Any
     arrival_ns: int
+
+    @property
+    def num_bytes(self) -> int:
+        """What the message holds of pixels, points or events."""
+        return len(getattr(self.message, 'events', None) or getattr(self.message, 'data', ()))
 
 
 class Worker:
@@ -98,9 +104,10 @@ class Worker:
             self._condition.notify()
 
     def _make_room(self, stream: str) -> None:
-        """Drop the stream's oldest message if it has as many as may wait."""
+        """Drop the stream's oldest message if as many, or as large ones, wait as may."""
         waiting = [index for index, item in enumerate(self._arrivals) if item.stream == stream]
-        if len(waiting) >= _limit(stream):
+        num_bytes = sum(self._arrivals[index].num_bytes for index in waiting)
+        if len(waiting) >= _limit(stream) or num_bytes >= _MAX_BYTES:
             del self._arrivals[waiting[0]]
             self._overflow[stream] += 1
 
@@ -127,8 +134,8 @@ class Worker:
         for stream, count in overflow.items():
             self._report_fault(
                 stream,
-                f'{stream}: expected at most {_limit(stream)} messages while a frame is '
-                f'segmented, got {count} more, dropped; '
+                f'{stream}: expected at most {_limit(stream)} messages and {_MAX_BYTES >> 20} MiB '
+                f'while a frame is segmented, got {count} messages more, dropped; '
                 'use a faster engine or a lower rate',
             )
         for arrival in arrivals:

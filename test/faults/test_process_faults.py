@@ -52,6 +52,10 @@ def assert_balanced(bench):
     return counts
 
 
+def num_received(bench):
+    return int(bench.values('frames').get('received', 0))
+
+
 def is_settled(bench):
     values = bench.values('frames')
     return (
@@ -123,7 +127,9 @@ def test_a_burst_of_events_costs_no_mask(tmp_path, domain_id, trouble):
         rate_mev_s = float(burst.communicate(timeout=30)[0])
         begin_ns = time.time_ns()
         bench.drive(50)
-        wait_until(lambda: is_settled(bench), 20)
+        # Of images the middleware may have lost some: their subscription is best effort.
+        wait_until(lambda: num_received(bench) >= 0.8 * len(bench.sent['camera']), 20)
+        wait_until(lambda: bench.values('frames')['waiting'] == '0', 5)
         counts = assert_balanced(bench)
     assert rate_mev_s > 1, 'the burst was none'
     assert counts['rejected'] == 0

@@ -87,3 +87,16 @@ def test_few_large_and_many_small_messages_wait_for_a_busy_worker():
     waiting = Counter(arrival.stream for arrival in worker._arrivals)
     assert waiting == {'depth': 8, 'lidar_2': 8, 'camera': 8, 'event': 512, 'tf': 512}
     assert worker._overflow['depth'] == 592
+
+
+def test_events_that_wait_for_a_busy_worker_are_bounded_in_bytes():
+    pipeline = SimpleNamespace(
+        account=SimpleNamespace(to_mapping=dict),
+        assembler=SimpleNamespace(stream_accounts={}),
+        input_counters=dict,
+    )
+    worker = Worker(pipeline, lambda: 0, None, None, Stopwatch())
+    for _ in range(100):
+        worker.submit('event', SimpleNamespace(events=bytes(8 << 20)))
+    assert len(worker._arrivals) == 16
+    assert worker._overflow == {'event': 84}
