@@ -33,7 +33,7 @@ def run_node(drive: Path, bundle: Path, room: Path) -> dict[str, dict[str, str]]
     """Play the drive to a node of its own; returns its last diagnostics."""
     os.environ.update(private_environment(free_domain_id()))
     # Only now: the middleware reads the environment when it is loaded.
-    from mle_sam_ros.demo import last_diagnostics
+    from mle_sam_ros.demo import last_diagnostics, sensor_topics
     from mle_sam_ros.ros.player import play, Timeline
     from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
     from mle_sam_ros.ros.recorder import Recorder
@@ -46,7 +46,7 @@ def run_node(drive: Path, bundle: Path, room: Path) -> dict[str, dict[str, str]]
         'event_message': 'point_cloud2',
         'use_sim_time': True,
     }
-    topics, timeline = list(REMAPPINGS.values()), Timeline()
+    topics, timeline = sensor_topics(drive), Timeline()
     with NodeProcess(parameters, REMAPPINGS, os.environ, room / 'node.log') as node:
         node.wait_until_active()
         recorded = {'/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray'}

@@ -109,8 +109,8 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
         with Recorder(recording_path, _RECORDED, now_ns=timeline.now_ns) as recorder:
             recorder.wait_for_publishers()
             _say('3/4  playing the drive to the node over DDS')
-            topics = list(REMAPPINGS.values())
             drive_path = str(draft / DRIVE_NAME)
+            topics = sensor_topics(draft / DRIVE_NAME)
             report = play(drive_path, timeline=timeline, topics=topics, wait_for=topics)
             time.sleep(2.5)  # for the frame at hand, and two more diagnostics
         exit_code = node.stop()
@@ -122,6 +122,15 @@ def _drive_node(draft: Path, bundle_path: Path) -> None:
         f'{1e3 * report.max_late_s:.0f} ms late; '
         f'{recorder.counts[_NODE + "/mask"]} masks came back'
     )
+
+
+def sensor_topics(path: Path) -> list[str]:
+    """What the node listens to of a recording, without a source of the vehicle's motion."""
+    with open_bag(path) as bag:
+        topics = find_topics(bag)
+    streams = (topics.camera, topics.camera_info, topics.lidar)
+    event_streams = (topics.event, topics.event_camera_info)
+    return [topic for topic in (*streams, *event_streams) if topic is not None]
 
 
 def last_diagnostics(path: Path) -> dict[str, dict[str, str]]:
