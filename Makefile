@@ -1,5 +1,6 @@
 # make demo    simulate a drive, run the real node on it over ROS 2, score it: see out/demo/
 # make test    every test
+# make faults  the tests of faults, which write docs/faults.md
 # Both set up .venv/ first; PYTHON names the interpreter to make it with (3.10 or newer).
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ TORCH := torch==2.13.0
 SAM2 := sam2==1.1.0
 SAM2_MODULES ?= build/sam2
 
-.PHONY: demo test lint format bench gpu-bench setup clean system-libraries
+.PHONY: demo test faults lint format bench gpu-bench setup clean system-libraries
 
 demo: $(VENV)/.node
 	$(BIN)/mle-sam demo --out out/demo
@@ -17,6 +18,9 @@ demo: $(VENV)/.node
 test: $(VENV)/.training
 	$(BIN)/python -m pytest -q test
 	$(BIN)/python -m pytest -q training/tests
+
+faults: $(VENV)/.node
+	MLE_SAM_FAULT_TABLE=docs/faults.md $(BIN)/python -m pytest -q test/faults
 
 lint: $(VENV)/.training
 	$(BIN)/ruff check .
