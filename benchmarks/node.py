@@ -78,6 +78,8 @@ def run(program: list[str], seconds: float, room: Path) -> dict[str, Any]:
                 timeout=120 + seconds,
                 check=True,
             )
+            if node.poll() is not None:
+                sys.exit(f'{program[0]} ended: {(room / "log").read_text()[-2000:]}')
         finally:
             node.send_signal(signal.SIGINT)
             node.wait(20)

@@ -25,7 +25,7 @@ from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, PointCloud2
 
 _POINT = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4'), ('intensity', '<f4')])
-_EVENT = np.dtype([('x', '<u2'), ('y', '<u2'), ('t', '<u4'), ('p', 'u1')])
+_EVENT = np.dtype([('x', '<u2'), ('y', '<u2'), ('t', '<u4'), ('p', 'u1')], align=True)
 _SLOP_NS = 150_000_000
 _QUEUE = 10
 
