@@ -1,7 +1,9 @@
 """The graphs of a bundle as ONNX files, in any precision."""
 
 from dataclasses import dataclass
+import logging
 from pathlib import Path
+import warnings
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import (
@@ -131,14 +133,18 @@ def _write(
     path: Path,
     opset: int,
 ) -> None:
-    torch.onnx.export(
-        graph,
-        tuple(inputs.values()),
-        path,
-        dynamo=True,
-        opset_version=opset,
-        input_names=list(inputs),
-        output_names=list(output_names),
-        external_data=False,
-        verbose=False,
-    )
+    # The exporter warns of its own internals, and of torchvision, which nothing here needs.
+    logging.getLogger('torch.onnx').setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', FutureWarning)
+        torch.onnx.export(
+            graph,
+            tuple(inputs.values()),
+            path,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=list(output_names),
+            external_data=False,
+            verbose=False,
+        )
