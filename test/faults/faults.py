@@ -40,7 +40,7 @@ class Fault:
     Attributes:
         name: what goes wrong, in the words of the table.
         change: what becomes of each delivery while it lasts.
-        present: the sensors that most masks meanwhile are made of.
+        present: the sensors that most masks meanwhile are made of; None where it is about half.
         rejected: the reasons for which camera frames are rejected, beside `overtaken`: one that
             comes after a mask of its time was made without the camera.
         faulty: the inputs that must be reported as such, meanwhile or a moment after.
@@ -49,7 +49,7 @@ class Fault:
 
     name: str
     change: Change
-    present: frozenset[str] = ALL
+    present: frozenset[str] | None = ALL
     rejected: frozenset[str] = frozenset()
     faulty: frozenset[str] = frozenset()
     from_start: bool = False
@@ -176,7 +176,8 @@ FAULTS = [
     Fault('events and sweeps twice', duplicated('event', 'lidar')),
     Fault('camera frames swapped', swapped('camera', 50), **_rejecting('out_of_order')),
     Fault('event packets swapped', swapped('event', 20)),
-    Fault('sweeps swapped', swapped('lidar', 100)),
+    # Every second sweep is refused, and the others serve for half of the time.
+    Fault('sweeps swapped', swapped('lidar', 100), present=None),
     Fault(
         'camera without stamps',
         stamped('camera', shift_s=None),
