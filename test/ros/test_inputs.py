@@ -90,7 +90,7 @@ def test_what_is_not_installed_is_named_when_configuring(values, monkeypatch):
 
 def test_motion_by_tf_needs_its_frame():
     with pytest.raises(InputError, match='parameter fixed_frame: expected the frame'):
-        NodeParameters('b', motion='tf').check()
+        NodeParameters(bundle='b', motion='tf').check()
 
 
 # Over DDS
