@@ -13,6 +13,12 @@ process of its own, with a camera at 20 Hz, a LiDAR at 10 Hz and events at 50 Hz
 {DURING_MS / 1000:.1f} s. *Masks* are those of that time (beside the camera frames that were sent),
 *sensors* what most of them were made of, *back* the time from the end of the fault to the stamp
 of the first mask of all sensors. In every row the account of frames adds up to what was sent.
+*Reported* are the inputs that `/diagnostics` complained of: once per second, and of silence only
+after one, so that one of {DURING_MS / 1000:.1f} s may pass without a word.
+
+Tested beside them, in `test_process_faults.py`: an engine that fails and recovers; a driver that is
+killed and starts again; a burst of 50 million events per second; a recording that is played three
+times; a full disk while recording; SIGINT and SIGTERM in the middle of a frame.
 
 | fault | frames | masks | sensors | frames rejected | reported | back |
 |---|---|---|---|---|---|---|
