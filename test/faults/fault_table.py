@@ -16,9 +16,9 @@ of the first mask of all sensors. In every row the account of frames adds up to 
 *Reported* are the inputs that `/diagnostics` complained of: once per second, and of silence only
 after one, so that one of {DURING_MS / 1000:.1f} s may pass without a word.
 
-Tested beside them, in `test_process_faults.py`: an engine that fails and recovers; a driver that is
-killed and starts again; a burst of 50 million events per second; a recording that is played three
-times; a full disk while recording; SIGINT and SIGTERM in the middle of a frame.
+Tested beside them, in `test_process_faults.py`: an engine that fails and recovers; a driver that
+is killed and starts again; a burst of 50 million events per second; a recording that is played
+three times; a full disk while recording; SIGINT and SIGTERM in the middle of a frame.
 
 | fault | frames | masks | sensors | frames rejected | reported | back |
 |---|---|---|---|---|---|---|
