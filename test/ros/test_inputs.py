@@ -39,7 +39,9 @@ ALL = ('camera', 'event', 'lidar', 'depth', 'nir')
 
 def specs_of(modalities=ALL, **values):
     manifest = parse_manifest({**manifest_mapping(modalities=modalities), 'files': {}}, 'm')
-    return {spec.stream: spec for spec in input_specs(manifest, NodeParameters(bundle='b', **values))}
+    return {
+        spec.stream: spec for spec in input_specs(manifest, NodeParameters(bundle='b', **values))
+    }
 
 
 def test_topics_follow_the_bundle_and_the_parameters():
