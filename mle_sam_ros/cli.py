@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
             f'{error.name}: expected an installed package, got none; '
             "pip install 'mle_sam_ros[jazzy,simulation]', or source your ROS setup"
         )
+    except BrokenPipeError:  # who reads our output has read enough
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
     except OSError as error:
         return _refuse(
             f'{error.filename}: expected a file or directory that can be used, got '

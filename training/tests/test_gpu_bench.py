@@ -90,7 +90,9 @@ def test_command_measures_writes_and_goes_on(tmp_path):
     assert row['name'] == '64x128 M3 frame stacked float16 eager'
     assert row['is_right']
     assert row['parity']['agreement'] > 0.98
-    assert 0 < row['ideal_ms'] < row['p50_ms'] <= row['p99_ms']
+    # The ideal comes of rates measured at another moment, perhaps a busier one: no order is sure.
+    assert row['ideal_ms'] > 0
+    assert 0 < row['p50_ms'] <= row['p99_ms']
     assert report['machine']['rates']['float16']['flop_per_s'] > 0
     assert '1 forms with a CUDA graph need a GPU: left out' in first.stdout
 
