@@ -4,6 +4,8 @@ Unverified: written from its description, and never run on what a sensor recorde
 ROS publishes it.
 """
 
+from collections.abc import Callable
+
 from mle_sam_ros.core.event_tally import (
     LATE,
     OUT_OF_RANGE,
@@ -13,7 +15,6 @@ from mle_sam_ros.core.event_tally import (
     UNKNOWN_WORDS,
 )
 from mle_sam_ros.core.event_words import EventWords
-from mle_sam_ros.core.events import Events
 import numba
 import numpy as np
 
@@ -55,18 +56,12 @@ class Evt2Words(EventWords):
         """Each word may be an event."""
         return len(words)
 
-    def decode(
-        self,
-        words: np.ndarray,
-        count: int,
-        size_hw: tuple[int, int],
-        time_base_ns: int,
-        tally: np.ndarray,
-    ) -> Events:
-        """See `EventWords`; the time base is not used."""
-        out = Events.uninitialized(count)
-        columns = out.x, out.y, out.t_ns, out.polarity
-        return out[: _decode(words, *size_hw, self._state, tally, *columns)]
+    @property
+    def _kernel(self) -> Callable[..., int]:
+        return _decode
+
+    def _memory(self, time_base_ns: int) -> np.ndarray:
+        return self._state  # drivers leave the time base undefined
 
 
 @numba.njit(nogil=True, cache=True)

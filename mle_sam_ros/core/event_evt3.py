@@ -4,6 +4,8 @@ Time is a counter of microseconds in 24 bits: it wraps every 16.8 s. Sensors rep
 (TIME_HIGH) every 16 us, so a single wrong one among them is easy to tell.
 """
 
+from collections.abc import Callable
+
 from mle_sam_ros.core.event_bits import NUM_BITS, put_masked
 from mle_sam_ros.core.event_tally import (
     LATE,
@@ -15,7 +17,6 @@ from mle_sam_ros.core.event_tally import (
     UNKNOWN_WORDS,
 )
 from mle_sam_ros.core.event_words import EventWords
-from mle_sam_ros.core.events import Events
 import numba
 import numpy as np
 
@@ -86,19 +87,12 @@ class Evt3Words(EventWords):
         """Addresses of columns, and bits of vectors."""
         return _count(words)
 
-    def decode(
-        self,
-        words: np.ndarray,
-        count: int,
-        size_hw: tuple[int, int],
-        time_base_ns: int,
-        tally: np.ndarray,
-    ) -> Events:
-        """See `EventWords`; drivers leave the time base undefined."""
-        # A mask is written whole, also beyond its last event.
-        out = Events.uninitialized(count + 8)
-        columns = out.x, out.y, out.t_ns, out.polarity
-        return out[: _decode(words, *size_hw, self._state, tally, *columns)]
+    @property
+    def _kernel(self) -> Callable[..., int]:
+        return _decode
+
+    def _memory(self, time_base_ns: int) -> np.ndarray:
+        return self._state  # drivers leave the time base undefined
 
     def _forget_place(self) -> None:
         self._state[[_LEAP_HIGH, _PENDING_HIGH, _ROW, _BASE]] = -1

@@ -1,9 +1,10 @@
 """Events of iniVation's sensors, as libcaer_driver sends them: `libcaer` and `libcaer_cmp`."""
 
+from collections.abc import Callable
+
 from mle_sam_ros.core.event_bits import NUM_BITS, put_masked
 from mle_sam_ros.core.event_tally import OUT_OF_RANGE, UNDECODABLE, UNKNOWN_WORDS
 from mle_sam_ros.core.event_words import PacketWords
-from mle_sam_ros.core.events import Events
 import numba
 import numpy as np
 
@@ -17,7 +18,10 @@ _VECTOR_8 = 0x5
 
 
 class LibcaerWords(PacketWords):
-    """One 64-bit word per event: {valid, polarity, y (15), x (15)}, int32 microseconds."""
+    """One 64-bit word per event: {valid, polarity, y (15), x (15)}, int32 microseconds.
+
+    Times are after the packet's time base.
+    """
 
     dtype = np.dtype('u8')
 
@@ -25,22 +29,16 @@ class LibcaerWords(PacketWords):
         """Each word may be an event."""
         return len(words)
 
-    def decode(
-        self,
-        words: np.ndarray,
-        count: int,
-        size_hw: tuple[int, int],
-        time_base_ns: int,
-        tally: np.ndarray,
-    ) -> Events:
-        """See `EventWords`; times are microseconds after the time base."""
-        out = Events.uninitialized(count)
-        columns = out.x, out.y, out.t_ns, out.polarity
-        return out[: _decode_libcaer(words, *size_hw, time_base_ns, tally, *columns)]
+    @property
+    def _kernel(self) -> Callable[..., int]:
+        return _decode_libcaer
 
 
 class LibcaerCmpWords(PacketWords):
-    """16-bit words: a time and a column hold until others come, masks for pixels below."""
+    """16-bit words: a time and a column hold until others come, masks for pixels below.
+
+    Times are microseconds after the packet's time base.
+    """
 
     dtype = np.dtype('u2')
 
@@ -48,19 +46,9 @@ class LibcaerCmpWords(PacketWords):
         """Addresses of rows, and bits of vectors."""
         return _count_cmp(words)
 
-    def decode(
-        self,
-        words: np.ndarray,
-        count: int,
-        size_hw: tuple[int, int],
-        time_base_ns: int,
-        tally: np.ndarray,
-    ) -> Events:
-        """See `EventWords`; times are microseconds after the time base."""
-        # A mask is written whole, also beyond its last event.
-        out = Events.uninitialized(count + 8)
-        columns = out.x, out.y, out.t_ns, out.polarity
-        return out[: _decode_cmp(words, *size_hw, time_base_ns, tally, *columns)]
+    @property
+    def _kernel(self) -> Callable[..., int]:
+        return _decode_cmp
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,8 +1,9 @@
 """The encoding `mono`: 64-bit words that hold a whole event each."""
 
+from collections.abc import Callable
+
 from mle_sam_ros.core.event_tally import OUT_OF_RANGE
 from mle_sam_ros.core.event_words import PacketWords
-from mle_sam_ros.core.events import Events
 import numba
 import numpy as np
 
@@ -16,18 +17,9 @@ class MonoWords(PacketWords):
         """Each word is an event."""
         return len(words)
 
-    def decode(
-        self,
-        words: np.ndarray,
-        count: int,
-        size_hw: tuple[int, int],
-        time_base_ns: int,
-        tally: np.ndarray,
-    ) -> Events:
-        """See `EventWords`."""
-        out = Events.uninitialized(count)
-        columns = out.x, out.y, out.t_ns, out.polarity
-        return out[: _decode(words, *size_hw, time_base_ns, tally, *columns)]
+    @property
+    def _kernel(self) -> Callable[..., int]:
+        return _decode
 
 
 @numba.njit(nogil=True, cache=True)

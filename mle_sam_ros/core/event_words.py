@@ -1,9 +1,14 @@
 """What every format of event words offers to the decoder of a stream."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 from mle_sam_ros.core.events import Events
 import numpy as np
+
+# A mask of eight events is written whole, also beyond the last of them.
+_NUM_SPARE = 8
 
 
 class EventWords(ABC):
@@ -31,7 +36,6 @@ class EventWords(ABC):
     def count(self, words: np.ndarray) -> int:
         """The most events that the words can hold; memory is taken for so many."""
 
-    @abstractmethod
     def decode(
         self,
         words: np.ndarray,
@@ -52,6 +56,22 @@ class EventWords(ABC):
         Returns:
             As they stood in the packet; in order of time where the clock is the sensor's own.
         """
+        out = Events.uninitialized(count + _NUM_SPARE)
+        columns = out.x, out.y, out.t_ns, out.polarity
+        memory = self._memory(time_base_ns)
+        return out[: self._kernel(words, *size_hw, memory, tally, *columns)]
+
+    @property
+    @abstractmethod
+    def _kernel(self) -> Callable[..., int]:
+        """What decodes: writes events, and returns their number.
+
+        Takes words, height, width, `_memory`, tally, and where to write x, y, t_ns and polarity.
+        """
+
+    @abstractmethod
+    def _memory(self, time_base_ns: int) -> Any:
+        """What the kernel needs beside the words: the packet's time base, or an own state."""
 
 
 class PacketWords(EventWords):
@@ -66,3 +86,6 @@ class PacketWords(EventWords):
 
     def skip(self) -> None:
         """Nothing to forget."""
+
+    def _memory(self, time_base_ns: int) -> int:
+        return time_base_ns
