@@ -74,29 +74,28 @@ def test_private_environment_names_a_profile_that_exists():
     assert size >= 128 << 20
 
 
-def test_few_large_and_many_small_messages_wait_for_a_busy_worker():
+@pytest.fixture
+def busy_worker():
+    """One that was never started, so that everything waits."""
     pipeline = SimpleNamespace(
         account=SimpleNamespace(to_mapping=dict),
         assembler=SimpleNamespace(stream_accounts={}),
         input_counters=dict,
     )
-    worker = Worker(pipeline, lambda: 0, None, None, Stopwatch())
+    return Worker(pipeline, lambda: 0, None, None, Stopwatch())
+
+
+def test_few_large_and_many_small_messages_wait_for_a_busy_worker(busy_worker):
     for stream in ('depth', 'lidar_2', 'camera', 'event', 'tf'):
         for _ in range(600):
-            worker.submit(stream, None)
-    waiting = Counter(arrival.stream for arrival in worker._arrivals)
+            busy_worker.submit(stream, None)
+    waiting = Counter(arrival.stream for arrival in busy_worker._arrivals)
     assert waiting == {'depth': 8, 'lidar_2': 8, 'camera': 8, 'event': 512, 'tf': 512}
-    assert worker._overflow['depth'] == 592
+    assert busy_worker._overflow['depth'] == 592
 
 
-def test_events_that_wait_for_a_busy_worker_are_bounded_in_bytes():
-    pipeline = SimpleNamespace(
-        account=SimpleNamespace(to_mapping=dict),
-        assembler=SimpleNamespace(stream_accounts={}),
-        input_counters=dict,
-    )
-    worker = Worker(pipeline, lambda: 0, None, None, Stopwatch())
+def test_events_that_wait_for_a_busy_worker_are_bounded_in_bytes(busy_worker):
     for _ in range(100):
-        worker.submit('event', SimpleNamespace(events=bytes(8 << 20)))
-    assert len(worker._arrivals) == 16
-    assert worker._overflow == {'event': 84}
+        busy_worker.submit('event', SimpleNamespace(events=bytes(8 << 20)))
+    assert len(busy_worker._arrivals) == 16
+    assert busy_worker._overflow == {'event': 84}
