@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+import os
 from pathlib import Path
 import signal
 import sys
@@ -26,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             "pip install 'mle_sam_ros[jazzy,simulation]', or source your ROS setup"
         )
     except BrokenPipeError:  # who reads our output has read enough
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
         return _refuse(
