@@ -8,7 +8,8 @@ from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.agreement import compare_masks
 from mle_sam_ros.replay.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
-from mle_sam_ros.replay.replay import replay, score_recording, Settings
+from mle_sam_ros.replay.replay import replay, Settings
+from mle_sam_ros.replay.score_recording import score_recording
 import numpy as np
 import pytest
 from tiny_drive import MS, write_drive

@@ -1,0 +1,137 @@
+"""What a replay and the scoring of a node's recording have in common: a drive ready to run."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mle_sam_ros.bags.class_mapping import class_mapping
+from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
+from mle_sam_ros.bags.drive import Drive
+from mle_sam_ros.bags.label_files import LabelFiles
+from mle_sam_ros.bags.reader import BagReader, open_bag
+from mle_sam_ros.bags.truth import Truth
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.outputs import resize_label_map
+from mle_sam_ros.core.pipeline import Prediction
+from mle_sam_ros.core.settings import RigSettings
+from mle_sam_ros.replay.results import bag_identity, bundle_identity, Results
+from mle_sam_ros.replay.subsets import smaller_subsets
+from mle_sam_ros.runtime.bundle import Bundle
+from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to run, and how.
+
+    Attributes:
+        bag_path: `.mcap` file or rosbag2 directory.
+        bundle_path: the model.
+        drop: sensors to leave out.
+        all_subsets: score every subset of the sensors, too.
+        with_video: write `overlay.mp4`, too.
+        topics: stream to topic, where the recording's names do not tell.
+        calibration: of the rig; None takes CameraInfo and /tf_static from the recording.
+        labels: folder of label maps named by stamp; None takes the recording's label topic.
+        classes: of the label maps, as `bags.class_mapping` names them; None where they are the
+            model's own.
+        backend: of `runtime.engine`.
+        threads: of `runtime.engine`.
+        reuse_features: of `runtime.engine`.
+        keep_going: count messages that cannot be used, and go on as the node does; otherwise the
+            first one ends the replay.
+        rig: how the rig's messages are to be taken; the node's parameters.
+    """
+
+    bag_path: Path
+    bundle_path: Path
+    drop: Collection[str] = ()
+    all_subsets: bool = False
+    with_video: bool = False
+    topics: Mapping[str, str] | None = None
+    calibration: Calibration | None = None
+    labels: Path | None = None
+    classes: str | None = None
+    backend: str = 'auto'
+    threads: int | None = None
+    reuse_features: bool = False
+    keep_going: bool = False
+    rig: RigSettings = field(default_factory=RigSettings)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A drive ready to run, with its model and its ground truth."""
+
+    settings: Settings
+    bundle: Bundle
+    engine: DescribedEngine
+    drive: Drive
+    truth: Truth
+
+    def truth_of(self, prediction: Prediction) -> np.ndarray | None:
+        """The label map at the prediction's stamp, (H, W) uint8; None where there is none."""
+        return self.truth.at(prediction.stamp_ns, prediction.image is not None)
+
+    def score_subsets(
+        self, prediction: Prediction, truth: np.ndarray | None, results: Results
+    ) -> None:
+        """Infer and add what each smaller subset of the sensors makes of it, if settings say so."""
+        if truth is None or not self.settings.all_subsets:
+            return
+        manifest = self.bundle.manifest
+        for subset, small in smaller_subsets(self.engine, prediction.rasters, manifest):
+            label_map = resize_label_map(small, prediction.label_map.shape)
+            results.evaluation.add_subset(subset, label_map, truth)
+
+    def metrics(self, results: Results, frames: Mapping[str, Any]) -> dict[str, Any]:
+        """The content of `metrics.json`; what differs from run to run comes last."""
+        return {
+            **results.evaluation.metrics(frames, self.truth.count_unused()),
+            'faults': dict(self.drive.faults),
+            'bag': bag_identity(self.settings.bag_path),
+            'bundle': bundle_identity(self.bundle),
+            'arguments': {
+                'drop': sorted(self.settings.drop),
+                'all_subsets': self.settings.all_subsets,
+                'engine': self.engine.description,
+            },
+            'latency_ms': results.evaluation.latency_ms(),
+        }
+
+
+@contextmanager
+def open_session(settings: Settings) -> Iterator[Session]:
+    """Open everything that the settings name.
+
+    Raises:
+        InputError: for anything that cannot be read or run.
+    """
+    bundle = Bundle.open(settings.bundle_path)
+    # The ground truth is read alongside the drive, by a reader of its own.
+    with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
+        topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
+        engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
+        drive = Drive(
+            reader,
+            topics,
+            bundle.manifest,
+            engine,
+            settings.calibration or Calibration(),
+            settings.drop,
+            settings.keep_going,
+            settings.rig,
+        )
+        yield Session(
+            settings, bundle, engine, drive, _truth(settings, bundle, truth_reader, topics)
+        )
+
+
+def _truth(settings: Settings, bundle: Bundle, reader: BagReader, topics: Topics) -> Truth:
+    files = LabelFiles(settings.labels) if settings.labels else None
+    classes = settings.classes
+    mapping = class_mapping(classes, bundle.manifest.class_names) if classes else None
+    return Truth(reader, topics.labels, files, mapping)
