@@ -138,10 +138,10 @@ def test_an_engine_that_needs_no_building_is_proven_and_measured(capsys, monkeyp
 
 
 def test_backends_are_those_of_the_runtime():
-    from mle_sam_ros import cli
+    from mle_sam_ros.cli import options
     from mle_sam_ros.runtime import build, engine
 
-    assert (*engine.BACKENDS, *build.COMPILED_BACKENDS) == cli._BACKENDS
+    assert (*engine.BACKENDS, *build.COMPILED_BACKENDS) == options.BACKENDS
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_convert(capsys, tmp_path):
 
 
 def test_data_sets_are_those_of_the_converters():
-    from mle_sam_ros import cli
     from mle_sam_ros.bags.convert.convert import DATA_SETS
+    from mle_sam_ros.cli import recordings
 
-    assert cli._DATA_SETS == DATA_SETS
+    assert recordings._DATA_SETS == DATA_SETS

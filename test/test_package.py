@@ -5,6 +5,8 @@ from pathlib import Path
 import re
 import xml.etree.ElementTree as ElementTree
 
+import mle_sam_ros
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -13,7 +15,7 @@ def test_versions_agree():
     setup = re.search(r"version='([^']+)'", (ROOT / 'setup.py').read_text())[1]
     training = re.search(r"version = '([^']+)'", (ROOT / 'training/pyproject.toml').read_text())[1]
     changelog = re.search(r'^(\d+\.\d+\.\d+) ', (ROOT / 'CHANGELOG.rst').read_text(), re.M)[1]
-    assert package_xml == setup == training == changelog
+    assert package_xml == setup == training == changelog == mle_sam_ros.__version__
 
 
 def test_package_xml_is_an_ament_python_package():

@@ -1,0 +1,111 @@
+"""`mle-sam replay`: a recorded drive through a model."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mle_sam_ros.cli.options import (
+    add_command,
+    add_engine_options,
+    add_topic_option,
+    Commands,
+    names,
+    topics_of,
+)
+
+if TYPE_CHECKING:
+    from mle_sam_ros.replay.replay import Settings
+
+
+def add_commands(commands: Commands) -> None:
+    """Add them to the program."""
+    replay = add_command(
+        commands, 'replay', _replay, 'run a recorded drive through a model and score it'
+    )
+    replay.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    replay.add_argument('--out', type=Path, required=True, help='directory to write')
+    add_replay_options(replay)
+
+
+def add_replay_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says how recordings are replayed; `settings_of` reads it."""
+    parser.add_argument('--bundle', type=Path, required=True, help='model to run')
+    parser.add_argument(
+        '--drop', type=names, default=[], metavar='SENSOR[,…]', help='sensors to leave out'
+    )
+    parser.add_argument(
+        '--subsets', choices=('all',), help='also score every subset of the sensors'
+    )
+    parser.add_argument('--video', action='store_true', help='also write overlay.mp4')
+    add_topic_option(
+        parser,
+        'where the names do not tell: camera, camera_info, event, event_camera_info, lidar, '
+        'labels',
+    )
+    parser.add_argument(
+        '--keep-going', action='store_true',
+        help='count messages that cannot be used and go on, as the node does',
+    )  # fmt: skip
+    parser.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
+    parser.add_argument(
+        '--params', type=Path, metavar='YAML', help="the node's parameter file: pairing in time, "
+        'LiDARs, motion'
+    )  # fmt: skip
+    parser.add_argument(
+        '--motion', help='of the vehicle, by which LiDAR points are moved to the exposure: none, '
+        'odometry, twist or tf; else as in --params'
+    )  # fmt: skip
+    parser.add_argument('--fixed-frame', default='', help='of --motion tf, such as odom')
+    parser.add_argument(
+        '--labels', type=Path, metavar='FOLDER', help='label maps as PNG files named by stamp'
+    )
+    parser.add_argument(
+        '--classes', metavar='NAME', help='of the label maps: cityscapes, muses, deliver, or a '
+        'YAML file; else those of the model',
+    )  # fmt: skip
+    add_engine_options(parser)
+    parser.add_argument(
+        '--reuse-features', action='store_true',
+        help='encode a sweep once for all frames that it serves; the masks are the same',
+    )  # fmt: skip
+
+
+def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
+    """What to run on a recording, as given by the options of `add_replay_options`.
+
+    Raises:
+        InputError: for files that cannot be read, and names that are none.
+    """
+    from mle_sam_ros.bags.calibration_file import read_calibration
+    from mle_sam_ros.bags.settings_file import read_rig_settings
+    from mle_sam_ros.core.settings import RigSettings
+    from mle_sam_ros.replay.replay import Settings
+
+    rig = read_rig_settings(options.params) if options.params else RigSettings()
+    if options.motion:
+        rig = replace(rig, motion=options.motion, fixed_frame=options.fixed_frame)
+    return Settings(
+        bag,
+        options.bundle,
+        drop=options.drop,
+        all_subsets=options.subsets == 'all',
+        with_video=options.video,
+        topics=topics_of(options),
+        calibration=read_calibration(options.calibration) if options.calibration else None,
+        labels=options.labels,
+        classes=options.classes,
+        backend=options.backend,
+        threads=options.threads,
+        reuse_features=options.reuse_features,
+        keep_going=options.keep_going,
+        rig=rig,
+    )
+
+
+def _replay(options: argparse.Namespace) -> None:
+    from mle_sam_ros.replay.replay import replay
+    from mle_sam_ros.replay.summary import summary
+
+    metrics = replay(settings_of(options, options.bag), options.out)
+    print(summary(metrics, options.out))
