@@ -23,6 +23,8 @@ class Frame:
         truth: (H, W) uint8 class ids of the ground truth, 255 where unknown; None without any.
         image: (H, W, 3) uint8 camera image; None while the camera is absent.
         rasters: modality to its (h, w, 3) raster at the network's size, only those present.
+        ages_ms: by modality that took part, how much older than the instant its sample was.
+        faults: by stream that could have taken part, why it did not, in one line.
     """
 
     stamp_ns: int
@@ -35,6 +37,8 @@ class Frame:
     truth: np.ndarray | None = None
     image: np.ndarray | None = None
     rasters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ages_ms: Mapping[str, float] = field(default_factory=dict)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
@@ -51,4 +55,6 @@ def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
         truth,
         prediction.image,
         prediction.rasters,
+        {name: prediction.ages_ns[name] / 1e6 for name in sorted(prediction.present)},
+        prediction.faults,
     )

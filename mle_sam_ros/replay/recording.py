@@ -48,6 +48,13 @@ class RecordedMask:
         """Milliseconds by stage."""
         return {stage: float(text) for stage, text in self.statuses.get('timings', {}).items()}
 
+    @property
+    def ages_ms(self) -> dict[str, float]:
+        """By modality that took part, how much older than the instant its sample was."""
+        sensors = self.statuses.get('sensors', {})
+        ages = {name: sensors.get(f'{name}/age_ms') for name in sorted(self.present)}
+        return {name: float(text) for name, text in ages.items() if text is not None}
+
 
 class Recording:
     """The masks of a recording by their stamps; use it in a `with` block."""

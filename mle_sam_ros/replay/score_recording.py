@@ -69,4 +69,5 @@ def _recorded_frame(recorded: RecordedMask, frame: Frame) -> Frame:
         router_weights=recorded.router_weights,
         latency_ms=(recorded.log_time_ns - frame.stamp_ns) / 1e6,
         timings_ms=recorded.timings_ms,
+        ages_ms=recorded.ages_ms,
     )
