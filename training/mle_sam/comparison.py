@@ -6,6 +6,7 @@ from pathlib import Path
 import sys
 
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.noise import NOISES
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.runtime.bundle import sha256_of
 import torch
@@ -14,7 +15,6 @@ from mle_sam.checkpoint import load_model, read_checkpoint
 from mle_sam.datasets.config import Split
 from mle_sam.datasets.opening import open_dataset
 from mle_sam.evaluate import evaluate, Rules
-from mle_sam.noise import NOISES
 from mle_sam.published import PUBLISHED
 from mle_sam.recipe import Recipe
 from mle_sam.scores import CheckpointScores, Evaluation, SCHEMA_VERSION

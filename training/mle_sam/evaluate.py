@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import ModalitySpec
 from mle_sam_ros.core.metrics import NO_CLASS
+from mle_sam_ros.core.noise import add_noise, noise_generator, NOISES
 from mle_sam_ros.runtime.golden import subsets
 import numpy as np
 import torch
@@ -18,7 +19,6 @@ from tqdm import tqdm
 
 from mle_sam.datasets.sample import NO_FAILURE, Sample, SegmentationDataset
 from mle_sam.model import MleSam
-from mle_sam.noise import add_noise, noise_generator, NOISES
 from mle_sam.protocol import Protocol
 from mle_sam.scores import Score
 from mle_sam.tally import Tally

@@ -3,11 +3,11 @@ from types import SimpleNamespace
 
 from mle_sam.datasets.sample import Sample, SegmentationDataset
 from mle_sam.evaluate import evaluate, Rules
-from mle_sam.noise import add_noise, noise_generator
 from mle_sam.protocol import PROTOCOLS
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import AlignedImageEncoding, ModalitySpec, RgbEncoding
 from mle_sam_ros.core.metrics import ConfusionMatrix
+from mle_sam_ros.core.noise import add_noise, noise_generator
 import numpy as np
 import pytest
 import torch

@@ -1,4 +1,3 @@
-from mle_sam.noise import add_noise, has_grey_levels, noise_generator
 from mle_sam_ros.core.manifest import (
     AlignedImageEncoding,
     DepthHhaEncoding,
@@ -6,6 +5,7 @@ from mle_sam_ros.core.manifest import (
     LidarEncoding,
     RgbEncoding,
 )
+from mle_sam_ros.core.noise import add_noise, has_grey_levels, noise_generator
 import numpy as np
 import pytest
 
