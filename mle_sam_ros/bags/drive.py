@@ -8,6 +8,7 @@ from statistics import median_low
 import time
 from typing import Any
 
+from mle_sam_ros.bags.arrived import Arrived, Disturbance
 from mle_sam_ros.bags.calibration import hear_rig
 from mle_sam_ros.bags.describe import Topics
 from mle_sam_ros.bags.reader import BagReader
@@ -41,6 +42,7 @@ class Drive:
         drop: Collection[str] = (),
         keep_going: bool = False,
         settings: RigSettings | None = None,
+        disturbance: Disturbance | None = None,
     ) -> None:
         """Set up.
 
@@ -55,6 +57,7 @@ class Drive:
             keep_going: count what cannot be read or placed and go on, as the node does.
             settings: how the rig's messages are to be taken; of LiDARs there are as many as the
                 recording has.
+            disturbance: what is done to the messages and rasters; nothing by default.
 
         Raises:
             InputError: for a stream that the model does not have, or if none is left; for a motion
@@ -71,9 +74,13 @@ class Drive:
             )
         num_lidars = 1 + len(_more_lidars(topics))
         settings = replace(settings, alignment=alignment, num_lidars=num_lidars)
-        self.pipeline = Pipeline(manifest, engine, calibration, settings, time.perf_counter_ns)
+        retouch = None if disturbance is None else disturbance.rasters
+        self.pipeline = Pipeline(
+            manifest, engine, calibration, settings, time.perf_counter_ns, retouch
+        )
         self.faults: Counter[str] = Counter()
         self._reader = reader
+        self._disturbance = disturbance
         self._keep_going = keep_going
         self._streams = {
             topic: stream
@@ -90,6 +97,11 @@ class Drive:
                 raise InputError(
                     f'{self._reader.path}: {lack}; or go on without it (--keep-going)'
                 )
+
+    @property
+    def streams(self) -> frozenset[str]:
+        """Those of the pipeline that the recording has and that are not left out."""
+        return frozenset(self._streams.values())
 
     def predictions(self) -> Iterator[tuple[int, Prediction]]:
         """The mask of every instant that gets one, and when it was complete (log time).
@@ -111,13 +123,21 @@ class Drive:
     def _sensor_sets(self) -> Iterator[tuple[int, SensorSet]]:
         total = self._reader.num_messages
         with tqdm(total=total, desc='replay', unit=' messages', disable=None) as progress:
-            for log_time_ns, topic, _, message in self._reader.messages(self._streams):
+            for log_time_ns, stream, message in self._arrivals():
                 yield from self._due(log_time_ns)
-                self._receive(self._streams[topic], message, log_time_ns)
+                self._receive(stream, message, log_time_ns)
                 yield from self._poll(log_time_ns)
                 progress.update()
         while self.pipeline.account.waiting:
             yield from self._poll(self._deadline_ns())
+
+    def _arrivals(self) -> Iterator[Arrived]:
+        messages = self._reader.messages(self._streams)
+        arrivals = (
+            Arrived(log_time_ns, self._streams[topic], message)
+            for log_time_ns, topic, _, message in messages
+        )
+        return arrivals if self._disturbance is None else self._disturbance.arrivals(arrivals)
 
     def _due(self, until_ns: int) -> Iterator[tuple[int, SensorSet]]:
         """What comes of waiting until then: each set at its own time, so none is superseded."""

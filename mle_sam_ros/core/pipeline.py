@@ -23,6 +23,9 @@ from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.unpacking import unpack
 import numpy as np
 
+# From a frame's stamp and its rasters by modality to rasters of the same shapes and dtypes.
+Retouch = Callable[[int, dict[str, np.ndarray]], dict[str, np.ndarray]]
+
 
 class Pipeline:
     """Messages in, predictions out.
@@ -39,6 +42,7 @@ class Pipeline:
         calibration: Calibration,
         settings: RigSettings,
         clock_ns: Callable[[], int],
+        retouch: Retouch | None = None,
     ) -> None:
         """Set up.
 
@@ -49,6 +53,8 @@ class Pipeline:
                 change what it names.
             settings: how the rig's messages are to be taken.
             clock_ns: monotonic clock that stages are timed with.
+            retouch: gives rasters in the place of those projected, to show the network what a
+                disturbed sensor had shown; only replays do that.
 
         Raises:
             InputError: for settings of the motion that cannot be.
@@ -61,6 +67,7 @@ class Pipeline:
         self._num_lidars = settings.num_lidars
         self._engine = engine
         self._clock_ns = clock_ns
+        self._retouch = retouch
         self._ready: SensorSet | None = None
 
     @property
@@ -129,6 +136,8 @@ class Pipeline:
         data, faults = unpack(sensor_set, self.projection)
         decoded_ns = self._clock_ns()
         rasters = self._project(data, faults)
+        if self._retouch is not None:
+            rasters = self._retouch(sensor_set.stamp_ns, rasters)
         projected_ns = self._clock_ns()
         inference = self._engine.infer(rasters, frozenset(rasters))
         inferred_ns = self._clock_ns()

@@ -1,7 +1,7 @@
 """Where the sensors stand to each other, and how that moves: frames, transforms, ego motion."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mle_sam_ros.core.cloud import PointCloud
@@ -18,8 +18,10 @@ from mle_sam_ros.core.transform_buffer import TransformBuffer
 from mle_sam_ros.core.transforms import inverted
 import numpy as np
 
+# Brings `Misplacement`, which no sensor sends: replays do, to see what it costs.
+MISPLACED = 'misplaced'
 # The streams that say where things are, and hold no samples.
-RIG_STREAMS = frozenset({'tf', 'tf_static', 'odometry', 'twist'})
+RIG_STREAMS = frozenset({'tf', 'tf_static', 'odometry', 'twist', MISPLACED})
 # The frame that odometry and twists speak of, as the calibration file names it.
 BASE = 'base'
 
@@ -29,6 +31,19 @@ _HOLD_NS = 1_000_000_000
 _KNOT_NS = 10_000_000
 # Whose CameraInfo names a sensor's frame where its own messages do not.
 _INFO_OF = {'camera': 'camera_info', 'event': 'event_camera_info'}
+
+
+@dataclass(frozen=True, eq=False)
+class Misplacement:
+    """A calibration gone wrong, from now on.
+
+    Attributes:
+        stream: of the sensor.
+        error: (4, 4) float64; what is known as `camera_from` becomes `camera_from @ error`.
+    """
+
+    stream: str
+    error: np.ndarray
 
 
 class Rig:
@@ -56,6 +71,7 @@ class Rig:
         self.num_moved = self.num_unmoved = 0
         self._given = dict(camera_from)
         self._transforms = TransformBuffer()
+        self._errors: dict[str, np.ndarray] = {}
         self._frames: dict[str, str] = {}
         self._static: dict[str, np.ndarray | None] = {}
         self._version = 0
@@ -80,6 +96,8 @@ class Rig:
             self._measured.receive_odometry(message, stream)
         elif stream == 'twist':
             self._measured.receive_twist(message, stream)
+        elif stream == MISPLACED:
+            self._errors[message.stream] = message.error
         else:
             self._transforms.receive(message, stream, is_static=stream == 'tf_static')
 
@@ -124,6 +142,11 @@ class Rig:
                 f'{stream}: expected to know its place, got {lack}; publish it on /tf_static, or '
                 f'give camera_from.{stream} in a calibration file'
             )
+        matrix = self._right_place(stream, reference_ns)
+        return matrix @ self._errors[stream] if stream in self._errors else matrix
+
+    def _right_place(self, stream: str, reference_ns: int | None) -> np.ndarray:
+        """As `camera_from`, of what `missing` does not name, and before any misplacement."""
         matrix = self._given.get(stream)
         matrix = self._static[stream] if matrix is None else matrix
         if matrix is not None:
