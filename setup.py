@@ -34,6 +34,8 @@ def ros(rclpy: str, messages: str, interfaces: str) -> list[str]:
 
 # What `mle-sam convert` needs: HDF5, and the codecs that event files are packed with.
 CONVERT = ['h5py>=3.8', 'hdf5plugin>=4.1']
+# What `mle-sam replay-fleet` runs recordings with.
+FLEET = ['ray>=2.52']
 
 setup(
     name=NAME,
@@ -71,11 +73,13 @@ setup(
     ],
     extras_require={
         'convert': CONVERT,
+        'fleet': FLEET,
         'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
         'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
         'simulation': ['open3d'],
         'test': [
             *CONVERT,
+            *FLEET,
             'hypothesis',
             'mypy',
             'onnx',
