@@ -4,13 +4,33 @@ In ground truth 255 means unknown: those pixels do not count. In a prediction 25
 which is wrong wherever the truth is known.
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.overlap import iou_of, joint_histogram, mean_iou, NO_CLASS, overlap_of
 import numpy as np
 
-NO_CLASS = 255
+__all__ = ['NO_CLASS', 'CalibrationError', 'ConfusionMatrix']
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Pixels of about one confidence, and how often they are right.
+
+    Attributes:
+        lower: bound of the confidence.
+        upper: bound of the confidence; not part of the bin, but for 1.
+        pixels: known pixels in the bin.
+        confidence: their mean; NaN without any.
+        accuracy: the part of them that is right; NaN without any.
+    """
+
+    lower: float
+    upper: float
+    pixels: int
+    confidence: float
+    accuracy: float
 
 
 class ConfusionMatrix:
@@ -40,7 +60,7 @@ class ConfusionMatrix:
             InputError: for unequal sizes, or ids that are neither classes nor 255.
         """
         _check_pair('truth and prediction', truth, prediction)
-        joint = _joint_histogram(truth, prediction)
+        joint = joint_histogram(truth, prediction)
         _check_ids('truth', joint.sum(axis=1), self.num_classes)
         _check_ids('prediction', joint.sum(axis=0), self.num_classes)
         self.counts += np.delete(joint[: self.num_classes], _strangers(self.num_classes), axis=1)
@@ -56,12 +76,14 @@ class ConfusionMatrix:
         total.counts = self.counts + other.counts
         return total
 
+    @property
+    def overlap(self) -> np.ndarray:
+        """(3, K) int64 known pixels by class: right, in the truth, in the prediction."""
+        return overlap_of(self.counts)
+
     def iou(self) -> np.ndarray:
         """(K,) float64 intersection over union; NaN where neither side has the class."""
-        classes = self.counts[:, :-1]
-        hits = np.diagonal(classes)
-        union = self.counts.sum(axis=1) + classes.sum(axis=0) - hits
-        return np.where(union > 0, hits / np.maximum(union, 1), np.nan)
+        return iou_of(self.overlap)
 
     def miou(self, absent: Literal['skip', 'zero'] = 'skip') -> float:
         """Mean IoU.
@@ -73,11 +95,9 @@ class ConfusionMatrix:
         Returns:
             0 to 1; NaN where `skip` leaves nothing.
         """
-        iou = self.iou()
         if absent == 'zero':
-            return float(np.nan_to_num(iou).mean())
-        present = iou[~np.isnan(iou)]
-        return float(present.mean()) if len(present) else float('nan')
+            return float(np.nan_to_num(self.iou()).mean())
+        return mean_iou(self.overlap)
 
     def accuracy(self) -> float:
         """Part of the known pixels that is right; NaN without any."""
@@ -91,13 +111,11 @@ class CalibrationError:
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
 
     Attributes:
-        num_right: (256,) int64 known pixels that are right, by confidence.
-        num_all: (256,) int64 known pixels, by confidence.
+        counts: (2, 256) int64 known pixels by confidence: those that are right, and all.
     """
 
     def __init__(self) -> None:
-        self.num_right = np.zeros(256, np.int64)
-        self.num_all = np.zeros(256, np.int64)
+        self.counts = np.zeros((2, 256), np.int64)
 
     def update(self, truth: np.ndarray, prediction: np.ndarray, confidence: np.ndarray) -> None:
         """Count the pixels of a frame.
@@ -114,26 +132,35 @@ class CalibrationError:
         _check_pair('truth and confidence', truth, confidence)
         is_known = truth != NO_CLASS
         verdict = (is_known & (truth == prediction)).astype(np.uint8) + is_known
-        _, num_wrong, num_right = _joint_histogram(verdict, confidence)[:3]
-        self.num_right += num_right
-        self.num_all += num_wrong + num_right
+        _, num_wrong, num_right = joint_histogram(verdict, confidence)[:3]
+        self.counts += np.stack([num_right, num_wrong + num_right])
+
+    def bins(self, num_bins: int = 15) -> list[ReliabilityBin]:
+        """Equal bins of confidence, the lowest first: the reliability diagram."""
+        levels = np.arange(256)
+        numbers = levels * num_bins // 256
+        num_right, num_all = self.counts
+        summed = [
+            np.bincount(numbers, weights) for weights in (num_all, num_all * levels, num_right)
+        ]
+        return [
+            ReliabilityBin(
+                index / num_bins,
+                (index + 1) / num_bins,
+                int(pixels),
+                float(levels_sum / 255 / pixels) if pixels else float('nan'),
+                float(right / pixels) if pixels else float('nan'),
+            )
+            for index, (pixels, levels_sum, right) in enumerate(zip(*summed, strict=True))
+        ]
 
     def value(self, num_bins: int = 15) -> float:
         """The error over equal bins of confidence, 0 (honest) to 1; NaN without pixels."""
-        total = int(self.num_all.sum())
-        if total == 0:
+        filled = [item for item in self.bins(num_bins) if item.pixels]
+        if not filled:
             return float('nan')
-        confidence = np.arange(256)
-        bins = confidence * num_bins // 256
-        surplus = np.bincount(bins, self.num_all * confidence / 255 - self.num_right)
-        return float(np.abs(surplus).sum() / total)
-
-
-def _joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """(256, 256) int64: how often each pair of values meets in two uint8 images."""
-    # OpenCV counts in float32, exact up to 2^24 pixels: far more than a camera has.
-    pair = [np.ascontiguousarray(first), np.ascontiguousarray(second)]
-    return cv2.calcHist(pair, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+        gaps = sum(item.pixels * abs(item.accuracy - item.confidence) for item in filled)
+        return gaps / sum(item.pixels for item in filled)
 
 
 def _strangers(num_classes: int) -> slice:

@@ -1,0 +1,76 @@
+"""Pixels are followed from image to image, or left out where nobody can tell."""
+
+import cv2
+from mle_sam_ros.core.image_flow import ImageFlow, moved, small_grey
+import numpy as np
+import pytest
+
+
+def texture(size_hw, seed=0):
+    noise = np.random.default_rng(seed).integers(0, 256, size_hw, np.uint8)
+    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 3), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def slow_sources(backward, forward):
+    """The check of Sundaram et al., pixel by pixel."""
+    height, width = backward.shape[:2]
+    found = np.full((height, width), -1)
+    for row in range(height):
+        for column in range(width):
+            there = backward[row, column].astype(np.float64)
+            u, v = int(np.floor(column + there[0] + 0.5)), int(np.floor(row + there[1] + 0.5))
+            if 0 <= u < width and 0 <= v < height:
+                back = forward[v, u].astype(np.float64)
+                limit = 0.01 * (there @ there + back @ back) + 0.5
+                if (there + back) @ (there + back) < limit:
+                    found[row, column] = v * width + u
+    return found
+
+
+def test_sources_are_those_of_the_definition():
+    before, now = texture((40, 60)), texture((40, 60), seed=1)
+    estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    estimator.setUseSpatialPropagation(False)
+    expected = slow_sources(estimator.calc(now, before, None), estimator.calc(before, now, None))
+    found = ImageFlow().sources(before, now)
+    assert np.mean(found != expected) < 0.001  # but for float32 at the limit
+    assert np.any(expected < 0)
+
+
+@pytest.mark.parametrize('shift', [(0, 0), (3, 0), (-2, 4)])
+def test_a_shifted_image_is_followed(shift):
+    before = texture((120, 160))
+    now = np.roll(before, shift, axis=(0, 1))
+    sources = ImageFlow().sources(before, now)
+    labels = np.arange(120 * 160, dtype=np.int64).reshape(120, 160) // 997
+    middle = (slice(20, -20), slice(20, -20))
+    expected = np.roll(labels, shift, axis=(0, 1)).astype(np.uint8)[middle]
+    assert np.mean(moved(labels.astype(np.uint8), sources)[middle] == expected) > 0.98
+
+
+def test_what_was_hidden_has_no_source():
+    before, now = texture((100, 200)), texture((100, 200))
+    now[30:70, 80:120] = texture((40, 40), seed=5)  # something new stands there
+    sources = ImageFlow().sources(before, now)
+    assert np.mean(sources[35:65, 85:115] < 0) > 0.4
+    assert np.mean(sources[:, :60] < 0) < 0.01
+
+
+def test_images_are_made_small():
+    assert small_grey(np.zeros((720, 1280, 3), np.uint8)).shape == (180, 320)
+    assert small_grey(np.zeros((64, 128, 3), np.uint8)).shape == (64, 128)
+    assert small_grey(np.zeros((8, 128, 3), np.uint8)) is None
+
+
+def test_the_number_of_processors_changes_nothing():
+    before, now = texture((160, 320)), np.roll(texture((160, 320)), 5, axis=1)
+    threads = cv2.getNumThreads()
+    try:
+        found = []
+        for number in (1, 2, 5):
+            cv2.setNumThreads(number)
+            found.append(ImageFlow().sources(before, now))
+    finally:
+        cv2.setNumThreads(threads)
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
