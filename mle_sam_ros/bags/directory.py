@@ -10,7 +10,7 @@ import yaml
 
 # MCAP and sqlite3 as rosbag2 writes them, and ROS 1.
 SUFFIXES = ('.mcap', '.db3', '.bag')
-_METADATA_NAME = 'metadata.yaml'
+METADATA_NAME = 'metadata.yaml'
 
 
 def storage_suffix(path: Path) -> str | None:
@@ -26,8 +26,8 @@ def storage_files(directory: Path) -> list[Path]:
         InputError: for a directory without a recording, or with several kinds of them, or a file
             that is listed but missing or of another kind.
     """
-    if (directory / _METADATA_NAME).is_file():
-        files = [directory / name for name in _listed(directory / _METADATA_NAME)]
+    if (directory / METADATA_NAME).is_file():
+        files = [directory / name for name in _listed(directory / METADATA_NAME)]
     else:
         files = sorted(item for item in directory.iterdir() if storage_suffix(item))
     if not files:
@@ -43,7 +43,7 @@ def storage_files(directory: Path) -> list[Path]:
             )
         if not file.is_file():
             raise InputError(
-                f'{file}: expected the file that {_METADATA_NAME} lists, got none; '
+                f'{file}: expected the file that {METADATA_NAME} lists, got none; '
                 'copy the whole recording again'
             )
     kinds = sorted({str(storage_suffix(file)) for file in files})
@@ -57,7 +57,7 @@ def storage_files(directory: Path) -> list[Path]:
 
 def directory_custom_data(directory: Path) -> dict[str, str]:
     """What `ros2 bag record --custom-data` noted in `metadata.yaml`; often nothing."""
-    path = directory / _METADATA_NAME
+    path = directory / METADATA_NAME
     return noted_pairs(_information(path).get('custom_data')) if path.is_file() else {}
 
 
