@@ -17,6 +17,7 @@ from mle_sam_ros.core.labelled_cloud import (
 )
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.outputs import overlay, resize_confidence, resize_label_map
+from mle_sam_ros.core.painted_points import painted_points
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.ros.message_types import message_class
@@ -31,19 +32,8 @@ from std_msgs.msg import Header
 _QOS = QoSProfile(depth=5)
 # For what never changes: whoever comes late gets it, too.
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-# Of a painted point, 24 bytes; rgb is what RViz reads: a float32 whose bits are 0x00rrggbb.
-_POINT = np.dtype(
-    {
-        'names': ['x', 'y', 'z', 'rgb', 'intensity', 'label', 'confidence'],
-        'formats': ['<f4', '<f4', '<f4', '<u4', '<f4', 'u1', 'u1'],
-        'offsets': [0, 4, 8, 12, 16, 20, 21],
-        'itemsize': 24,
-    }
-)
-_DATATYPES = {'<f4': PointField.FLOAT32, '<u4': PointField.FLOAT32, '|u1': PointField.UINT8}
+_DATATYPES = {'<f4': PointField.FLOAT32, '|u1': PointField.UINT8}
 _POSITION = np.dtype([('x', '<f4'), ('y', '<f4'), ('z', '<f4')])
-# Of points without a class.
-_GREY = (96, 96, 96)
 
 
 class Outputs:
@@ -177,15 +167,7 @@ def points_message(
     Fields: x, y, z, rgb, intensity (float32), label, confidence (uint8). Label 255 and grey where
     the camera does not see the point.
     """
-    colours = np.full(256, _packed(_GREY), np.uint32)
-    colours[: len(palette)] = [_packed(colour) for colour in palette]
-    points = np.zeros(len(cloud.labels), _POINT)
-    for column, axis in enumerate('xyz'):
-        points[axis] = cloud.points_camera[:, column]
-    points['rgb'] = colours[cloud.labels]
-    points['intensity'] = intensity
-    points['label'] = cloud.labels
-    points['confidence'] = cloud.confidence
+    points = painted_points(cloud, intensity, palette)
     return _cloud_message(points[None], bool(np.isfinite(cloud.points_camera).all()), header)
 
 
@@ -212,11 +194,6 @@ def _cloud_message(points: np.ndarray, is_dense: bool, header: Header) -> PointC
     )
     message.data = _bytes(points)
     return message
-
-
-def _packed(colour: Sequence[int]) -> int:
-    red, green, blue = colour
-    return red << 16 | green << 8 | blue
 
 
 def _bytes(values: np.ndarray) -> array:
