@@ -79,7 +79,7 @@ class Session:
     def score_subsets(
         self, prediction: Prediction, truth: np.ndarray | None, results: Results
     ) -> None:
-        """Infer and add what each smaller subset of the sensors makes of it, if settings say so."""
+        """Add what each smaller subset of the sensors makes of it, where the settings ask."""
         if truth is None or not self.settings.all_subsets:
             return
         manifest = self.bundle.manifest
