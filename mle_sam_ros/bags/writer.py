@@ -10,6 +10,21 @@ from mcap.writer import CompressionType, Writer
 from mle_sam_ros.bags.typestore import typestore
 from mle_sam_ros.core.errors import InputError
 
+# Whoever plays the recording must offer these to those who come late, as their publisher did; in
+# the numbers that rosbag2 of every distribution reads: keep the last, reliable, transient local.
+_LATCHED = frozenset({'/tf_static'})
+_LATCHED_QOS = """\
+- history: 1
+  depth: 100
+  reliability: 1
+  durability: 1
+  deadline: {sec: 0, nsec: 0}
+  lifespan: {sec: 0, nsec: 0}
+  liveliness: 1
+  liveliness_lease_duration: {sec: 0, nsec: 0}
+  avoid_ros_namespace_conventions: false
+"""
+
 
 class BagWriter:
     """Writes one `.mcap` file, whole or not at all.
@@ -49,7 +64,7 @@ class BagWriter:
         # The default would name the version of the library, and bytes would change with it.
         self._writer.start(profile='ros2', library='mle_sam_ros')
         if custom_data:
-            self._writer.add_metadata('custom_data', dict(custom_data))
+            self.note('custom_data', custom_data)
         self._schema_ids: dict[str, int] = {}
         self._channel_ids: dict[str, tuple[int, str]] = {}
 
@@ -74,7 +89,8 @@ class BagWriter:
         """
         if topic not in self._channel_ids:
             schema_id = self._schema_id(message_type)
-            channel_id = self._writer.register_channel(topic, 'cdr', schema_id)
+            metadata = {'offered_qos_profiles': _LATCHED_QOS} if topic in _LATCHED else {}
+            channel_id = self._writer.register_channel(topic, 'cdr', schema_id, metadata)
             self._channel_ids[topic] = (channel_id, message_type)
         channel_id, first_type = self._channel_ids[topic]
         if message_type != first_type:
@@ -83,6 +99,10 @@ class BagWriter:
                 'write one type per topic'
             )
         self._writer.add_message(channel_id, log_time_ns, bytes(cdr), publish_time=log_time_ns)
+
+    def note(self, name: str, content: Mapping[str, str]) -> None:
+        """Append a metadata record, which is about the whole recording."""
+        self._writer.add_metadata(name, dict(content))
 
     def close(self) -> None:
         """Complete the file and give it its name, replacing an older one."""

@@ -201,6 +201,30 @@ class Rig:
                 samples[stream] = Sample(sample.stamp_ns, sweep)
         return replace(sensor_set, samples=samples)
 
+    def mounts(self) -> dict[str, tuple[str, np.ndarray]]:
+        """What stands for good, as it is used: frame to its parent and (4, 4) parent_from_frame.
+
+        The sensors hang on the camera, and the camera on the root of its static transforms.
+        """
+        camera = self._frame('camera').removeprefix('/')
+        if not camera:
+            return {}
+        root = self._transforms.static_root(camera)
+        mounts = {}
+        if root != camera:
+            base_from_camera = self._transforms.static(root, camera)
+            assert base_from_camera is not None, 'the way to a static root is static'
+            mounts[camera] = root, base_from_camera
+        for stream in self._frames:
+            frame = self._frame(stream).removeprefix('/')
+            if frame in (camera, root, '') or stream.endswith('_info'):
+                continue
+            if self.missing(stream) is None:
+                matrix = self._given.get(stream, self._static.get(stream))
+                if matrix is not None:
+                    mounts[frame] = camera, matrix
+        return mounts
+
     def to_mapping(self) -> dict[str, int | float]:
         """What became of the sweeps."""
         return {'moved': self.num_moved, 'unmoved': self.num_unmoved}

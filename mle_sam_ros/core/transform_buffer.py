@@ -91,6 +91,13 @@ class TransformBuffer:
         common_from_target, common_from_source = ends
         return np.linalg.inv(common_from_target) @ common_from_source
 
+    def static_root(self, frame: str) -> str:
+        """The farthest ancestor that a frame hangs on for good; itself where there is none."""
+        frame = _name(frame)
+        while frame in self._links and self._links[frame].matrix is not None:
+            frame = self._links[frame].parent
+        return frame
+
     def newest_ns(self, target: str, source: str) -> int | None:
         """The latest time that all that moves between two frames tells of; None if nothing moves.
 

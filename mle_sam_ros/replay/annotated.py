@@ -1,13 +1,22 @@
 """The annotated recording: what the node would have published, beside what the camera saw."""
 
+from collections.abc import Mapping
+import json
+import math
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
 import cv2
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.writer import BagWriter
-from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.outputs import colour_label_map, overlay
-from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.trust import trust_statuses
+from mle_sam_ros.replay.changes import Changes
+from mle_sam_ros.replay.tiles import error_tile
+from mle_sam_ros.replay.view import Mounts, View
 import numpy as np
 
 # The node's topics, in its default namespace.
@@ -16,49 +25,163 @@ CONFIDENCE_TOPIC = '/mle_sam/perception/confidence'
 OVERLAY_TOPIC = '/mle_sam/perception/overlay/compressed'
 ROUTER_WEIGHTS_TOPIC = '/mle_sam/perception/router_weights'
 CAMERA_INFO_TOPIC = '/mle_sam/perception/camera_info'
+POINTS_TOPIC = '/mle_sam/perception/points'
+# What only a replay knows.
+TRUTH_TOPIC = '/mle_sam/replay/truth/compressed'
+ERROR_TOPIC = '/mle_sam/replay/error/compressed'
+MIOU_TOPIC = '/mle_sam/replay/miou'
+# Of the vehicle.
 CAMERA_TOPIC = '/camera/image/compressed'
+TRANSFORMS_TOPIC = '/tf_static'
+LOG_TOPIC = '/rosout'
+
+# Of the metrics: what was run on what.
+_RUN = ('bag', 'bags', 'bundle', 'software', 'arguments')
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
+# Flat colours: already the lowest level packs them well.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+_INFO, _WARN = 20, 30  # levels of rcl_interfaces/Log
 
 
-def write_prediction(
-    bag: BagWriter,
-    prediction: Prediction,
-    manifest: Manifest,
-    camera: CameraModel | None,
-    log_time_ns: int,
-) -> None:
-    """Append one prediction, all with the camera image's stamp and frame.
+class Annotated:
+    """Writes `annotated.mcap`, frame by frame; use it in a `with` block.
+
+    All that belongs to a frame carries the camera image's stamp and frame, as the node's own. The
+    same frames give the same bytes: what differs from run to run is left out.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        manifest: Manifest,
+        custom_data: Mapping[str, str] | None = None,
+    ) -> None:
+        """Open the file.
+
+        Args:
+            path: of the file to be.
+            manifest: of the bundle.
+            custom_data: that of the drive, which holds for this recording, too.
+        """
+        self._bag = BagWriter(path, custom_data)
+        self._manifest = manifest
+        self._changes = Changes(manifest.modality_names)
+        self._mounts: Mounts = {}
+        self._latest: View | None = None
+        names = dict(enumerate(manifest.class_names)) | {NO_CLASS: 'unlabelled'}
+        self._bag.note('label_info', {str(number): name for number, name in names.items()})
+
+    def add(self, view: View, miou: float) -> None:
+        """Append one frame; log times must not fall.
+
+        Args:
+            view: the frame.
+            miou: of this frame alone; NaN without ground truth.
+        """
+        self._write_transforms(view)
+        self._write_masks(view)
+        self._write_pictures(view)
+        self._write_points(view)
+        self._write_log(view)
+        if not math.isnan(miou):
+            score = messages.new_message('std_msgs/msg/Float64', data=miou)
+            self._bag.write(MIOU_TOPIC, score, view.log_time_ns)
+        self._latest = view
+
+    def note_run(self, metrics: Mapping[str, Any]) -> None:
+        """Note what made this recording, as `metrics.json` has it."""
+        texts = {
+            name: json.dumps(metrics[name], sort_keys=True) for name in _RUN if name in metrics
+        }
+        self._bag.note('mle_sam_run', texts)
+
+    def _write_masks(self, view: View) -> None:
+        prediction = view.prediction
+        stamp_ns, frame_id = prediction.stamp_ns, prediction.frame_id
+        mask = messages.image(prediction.label_map, 'mono8', stamp_ns, frame_id)
+        confidence = messages.image(prediction.confidence, 'mono8', stamp_ns, frame_id)
+        statuses = trust_statuses(prediction, self._manifest.modality_names)
+        del statuses['timings']
+        weights = messages.diagnostics(statuses, stamp_ns, frame_id)
+        self._bag.write(MASK_TOPIC, mask, view.log_time_ns)
+        self._bag.write(CONFIDENCE_TOPIC, confidence, view.log_time_ns)
+        self._bag.write(ROUTER_WEIGHTS_TOPIC, weights, view.log_time_ns)
+        if view.camera is not None:
+            info = messages.camera_info(view.camera, stamp_ns, frame_id)
+            self._bag.write(CAMERA_INFO_TOPIC, info, view.log_time_ns)
+
+    def _write_log(self, view: View) -> None:
+        for change in self._changes.since(view.prediction):
+            entry = messages.new_message(
+                'rcl_interfaces/msg/Log',
+                stamp=messages.time_message(view.prediction.stamp_ns),
+                level=_WARN if change.is_loss else _INFO,
+                name='mle_sam.perception',
+                msg=change.text,
+                file='',
+                function='',
+                line=0,
+            )
+            self._bag.write(LOG_TOPIC, entry, view.log_time_ns)
+
+    def _write_pictures(self, view: View) -> None:
+        prediction, palette = view.prediction, self._manifest.palette
+        if prediction.image is None:
+            picture = colour_label_map(prediction.label_map, palette)
+        else:
+            picture = overlay(prediction.image, prediction.label_map, palette)
+            self._write_picture(CAMERA_TOPIC, prediction.image, 'jpeg', view)
+        self._write_picture(OVERLAY_TOPIC, picture, 'jpeg', view)
+        if view.truth is not None:
+            self._write_picture(TRUTH_TOPIC, colour_label_map(view.truth, palette), 'png', view)
+            error = error_tile(view.frame, view.truth.shape)
+            self._write_picture(ERROR_TOPIC, error, 'jpeg', view)
+
+    def _write_picture(self, topic: str, picture: np.ndarray, kind: str, view: View) -> None:
+        data = encoded(picture, kind)
+        stamp_ns, frame_id = view.prediction.stamp_ns, view.prediction.frame_id
+        message = messages.compressed_image(data, kind, stamp_ns, frame_id)
+        self._bag.write(topic, message, view.log_time_ns)
+
+    def _write_points(self, view: View) -> None:
+        """A sweep serves several frames of a faster camera; it is written with its first."""
+        if view.shares_sweeps(self._latest) or view.points is None:
+            return
+        prediction = view.prediction
+        cloud = messages.point_cloud(view.points, prediction.stamp_ns, prediction.frame_id)
+        self._bag.write(POINTS_TOPIC, cloud, view.log_time_ns)
+
+    def _write_transforms(self, view: View) -> None:
+        if view.mounts.keys() == self._mounts.keys():
+            return
+        self._mounts = view.mounts
+        transforms = [
+            messages.transform(parent, frame, matrix, view.prediction.stamp_ns)
+            for frame, (parent, matrix) in view.mounts.items()
+        ]
+        self._bag.write(TRANSFORMS_TOPIC, messages.transforms(transforms), view.log_time_ns)
+
+    def __enter__(self) -> 'Annotated':
+        self._bag.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bag.__exit__(kind, error, traceback)
+
+
+def encoded(picture: np.ndarray, kind: str) -> bytes:
+    """A picture as a file.
 
     Args:
-        bag: to write to.
-        prediction: of the pipeline. Its timings are left out: they differ from run to run.
-        manifest: of the bundle.
-        camera: at the size of its images, where known.
-        log_time_ns: when the sensor set was complete.
+        picture: (H, W, 3) uint8, red, green, blue.
+        kind: jpeg, or png, which keeps every pixel.
     """
-    stamp_ns, frame_id = prediction.stamp_ns, prediction.frame_id
-    mask = messages.image(prediction.label_map, 'mono8', stamp_ns, frame_id)
-    confidence = messages.image(prediction.confidence, 'mono8', stamp_ns, frame_id)
-    statuses = trust_statuses(prediction, manifest.modality_names)
-    del statuses['timings']
-    weights = messages.diagnostics(statuses, stamp_ns, frame_id)
-    bag.write(MASK_TOPIC, mask, log_time_ns)
-    bag.write(CONFIDENCE_TOPIC, confidence, log_time_ns)
-    bag.write(ROUTER_WEIGHTS_TOPIC, weights, log_time_ns)
-    if prediction.image is None:
-        picture = colour_label_map(prediction.label_map, manifest.palette)
-    else:
-        picture = overlay(prediction.image, prediction.label_map, manifest.palette)
-        image = messages.compressed_image(_jpeg(prediction.image), 'jpeg', stamp_ns, frame_id)
-        bag.write(CAMERA_TOPIC, image, log_time_ns)
-    overlaid = messages.compressed_image(_jpeg(picture), 'jpeg', stamp_ns, frame_id)
-    bag.write(OVERLAY_TOPIC, overlaid, log_time_ns)
-    if camera is not None:
-        info = messages.camera_info(camera, stamp_ns, frame_id)
-        bag.write(CAMERA_INFO_TOPIC, info, log_time_ns)
-
-
-def _jpeg(picture: np.ndarray) -> bytes:
-    done, data = cv2.imencode('.jpg', picture[:, :, ::-1], _JPEG)
-    assert done, 'OpenCV could not encode a JPEG'
+    suffix, options = ('.jpg', _JPEG) if kind == 'jpeg' else ('.png', _PNG)
+    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    assert done, f'OpenCV could not encode a {kind}'
     return data.tobytes()

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mle_sam_ros.bags.writer import BagWriter
-from mle_sam_ros.replay.annotated import write_prediction
-from mle_sam_ros.replay.frame import frame_of
+from mle_sam_ros.replay.annotated import Annotated
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, Results, VIDEO_NAME
 from mle_sam_ros.replay.session import open_session, Settings
@@ -35,16 +33,19 @@ def replay(settings: Settings, out: Path) -> dict[str, Any]:
     with (
         output_directory(out, _NAMES) as draft,
         open_session(settings) as session,
-        BagWriter(draft / ANNOTATED_NAME) as annotated,
+        Annotated(
+            draft / ANNOTATED_NAME, session.bundle.manifest, session.custom_data
+        ) as annotated,
         Results(draft, session.bundle.manifest, settings.with_video) as results,
     ):
         for now_ns, prediction in session.drive.predictions():
             truth = session.truth_of(prediction)
-            results.add(frame_of(prediction, truth))
+            view = session.view(now_ns, prediction, truth)
+            results.add(view.frame)
             session.score_subsets(prediction, truth, results)
-            camera = session.drive.pipeline.projection.camera
-            write_prediction(annotated, prediction, session.bundle.manifest, camera, now_ns)
+            annotated.add(view, results.evaluation.moments[-1].miou)
         frames = session.drive.pipeline.account.to_mapping()
         metrics = session.metrics(results, frames)
+        annotated.note_run(metrics)
         results.write(f'Replay of {settings.bag_path.name}', metrics)
     return metrics

@@ -18,6 +18,7 @@ from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.replay.results import bag_identity, bundle_identity, Results
 from mle_sam_ros.replay.subsets import smaller_subsets
+from mle_sam_ros.replay.view import View
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
 import numpy as np
@@ -71,10 +72,17 @@ class Session:
     engine: DescribedEngine
     drive: Drive
     truth: Truth
+    custom_data: Mapping[str, str]
 
     def truth_of(self, prediction: Prediction) -> np.ndarray | None:
         """The label map at the prediction's stamp, (H, W) uint8; None where there is none."""
         return self.truth.at(prediction.stamp_ns, prediction.image is not None)
+
+    def view(self, now_ns: int, prediction: Prediction, truth: np.ndarray | None) -> View:
+        """The prediction of this moment with what viewers show beside it."""
+        projection = self.drive.pipeline.projection
+        mounts = projection.rig.mounts()
+        return View(self.bundle.manifest, now_ns, prediction, truth, projection.camera, mounts)
 
     def score_subsets(
         self, prediction: Prediction, truth: np.ndarray | None, results: Results
@@ -125,9 +133,8 @@ def open_session(settings: Settings) -> Iterator[Session]:
             settings.keep_going,
             settings.rig,
         )
-        yield Session(
-            settings, bundle, engine, drive, _truth(settings, bundle, truth_reader, topics)
-        )
+        truth = _truth(settings, bundle, truth_reader, topics)
+        yield Session(settings, bundle, engine, drive, truth, reader.custom_data)
 
 
 def _truth(settings: Settings, bundle: Bundle, reader: BagReader, topics: Topics) -> Truth:
