@@ -8,6 +8,7 @@ from statistics import median_low
 import time
 from typing import Any
 
+from mle_sam_ros.bags.ahead import Ahead
 from mle_sam_ros.bags.arrived import Arrived, Disturbance
 from mle_sam_ros.bags.calibration import hear_rig
 from mle_sam_ros.bags.describe import Topics
@@ -15,6 +16,7 @@ from mle_sam_ros.bags.reader import BagReader
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Engine
+from mle_sam_ros.core.instant import Instant
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.pipeline import Pipeline, Prediction
 from mle_sam_ros.core.sensor_set import SensorSet
@@ -22,14 +24,15 @@ from mle_sam_ros.core.settings import RigSettings
 from mle_sam_ros.core.stamp import stamp_ns
 from tqdm import tqdm
 
+# Instants that may wait for the engine, each with its image and rasters.
+_NUM_AHEAD = 4
+
 
 class Drive:
     """Feeds a recording to a pipeline in the order of its log times.
 
     Attributes:
-        pipeline: the node's own; its account covers the drive.
-        faults: one-line errors of messages and sensors, to how often they came; only filled
-            where the drive keeps going.
+        pipeline: the node's own; its account covers the drive when all predictions were taken.
     """
 
     def __init__(
@@ -78,7 +81,9 @@ class Drive:
         self.pipeline = Pipeline(
             manifest, engine, calibration, settings, time.perf_counter_ns, retouch
         )
-        self.faults: Counter[str] = Counter()
+        # Each is counted by one thread: what could not be received or prepared, and inferred.
+        self._faults: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
         self._reader = reader
         self._disturbance = disturbance
         self._keep_going = keep_going
@@ -103,22 +108,48 @@ class Drive:
         """Those of the pipeline that the recording has and that are not left out."""
         return frozenset(self._streams.values())
 
+    @property
+    def faults(self) -> Counter[str]:
+        """One-line errors of messages and sensors, to how often they came, in a fixed order.
+
+        They are whole when all predictions were taken; without `keep_going` there are only those
+        of sensors that a frame had to do without.
+        """
+        return self._faults + self._failures
+
     def predictions(self) -> Iterator[tuple[int, Prediction]]:
         """The mask of every instant that gets one, and when it was complete (log time).
+
+        Whoever takes them has the engine run on its own thread, while another one reads, decodes
+        and projects what comes next.
 
         Raises:
             InputError: without `keep_going`, for the first message that cannot be used; at the
                 end, where not a single camera frame was used.
         """
+        failed: list[bool] = []  # whether each had a camera frame
+        with Ahead(self._instants(), _NUM_AHEAD) as instants:
+            for now_ns, instant in instants:
+                try:
+                    prediction = self.pipeline.infer(instant)
+                except InputError as error:
+                    self._count(error, now_ns, self._failures)
+                    failed.append(instant.has_frame)
+                    continue
+                yield now_ns, prediction
+        for has_frame in failed:  # now that nobody else counts
+            self.pipeline.reject(has_frame)
+        self._check_account()
+
+    def _instants(self) -> Iterator[tuple[int, Instant]]:
         for now_ns, sensor_set in self._sensor_sets():
             try:
-                prediction = self.pipeline.run(sensor_set)
+                instant = self.pipeline.prepare(sensor_set)
             except InputError as error:
-                self._count(error, now_ns)
+                self._count(error, now_ns, self._faults)
                 continue
-            self.faults.update(prediction.faults.values())
-            yield now_ns, prediction
-        self._check_account()
+            self._faults.update(instant.faults.values())
+            yield now_ns, instant
 
     def _sensor_sets(self) -> Iterator[tuple[int, SensorSet]]:
         total = self._reader.num_messages
@@ -155,15 +186,15 @@ class Drive:
         try:
             self.pipeline.receive(stream, message, log_time_ns)
         except InputError as error:
-            self._count(error, log_time_ns)
+            self._count(error, log_time_ns, self._faults)
 
-    def _count(self, error: InputError, log_time_ns: int) -> None:
+    def _count(self, error: InputError, log_time_ns: int, faults: Counter[str]) -> None:
         if not self._keep_going:
             raise InputError(
                 f'{self._reader.path} at {log_time_ns / 1e9:.3f} s: {error}; '
                 'or count such faults and go on (--keep-going)'
             ) from None
-        self.faults[str(error)] += 1
+        faults[str(error)] += 1
 
     def _check_account(self) -> None:
         account = self.pipeline.account
@@ -186,7 +217,7 @@ class Drive:
         except InputError as error:
             if not self._keep_going:
                 raise InputError(f'{self._reader.path}: {error}') from None
-            self.faults[str(error)] += 1
+            self._faults[str(error)] += 1
 
     def _motion_topic(self, topics: Topics, source: str) -> str:
         topic = getattr(topics, source)

@@ -13,6 +13,7 @@ from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.depth import GROUND
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.inference import Engine
+from mle_sam_ros.core.instant import Instant
 from mle_sam_ros.core.intake import Intake
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.outputs import resize_confidence, resize_label_map
@@ -122,57 +123,92 @@ class Pipeline:
             InputError: where none of the sensors could be used; the frame is counted as rejected.
             Exception: what the engine raised; the frame is counted as rejected.
         """
+        instant = self.prepare(sensor_set)
         try:
-            return self._predict(sensor_set)
-        except InputError:
-            self._reject(sensor_set, 'no_usable_sensor')
-            raise
+            return self.infer(instant)
         except Exception:
-            self._reject(sensor_set, 'engine_failed')
+            self.reject(instant.has_frame)
             raise
 
-    def _predict(self, sensor_set: SensorSet) -> Prediction:
+    def prepare(self, sensor_set: SensorSet) -> Instant:
+        """The first half of `run`: decode and project, by what is known of the rig by now.
+
+        Raises:
+            InputError: where none of the sensors could be used; the frame is counted as rejected.
+        """
+        has_frame = 'camera' in sensor_set.present
         start_ns = self._clock_ns()
         data, faults = unpack(sensor_set, self.projection)
         decoded_ns = self._clock_ns()
-        rasters = self._project(data, faults)
+        try:
+            rasters = self._project(data, faults)
+        except InputError:
+            self.account.reject_emitted('no_usable_sensor', has_frame=has_frame)
+            raise
         if self._retouch is not None:
             rasters = self._retouch(sensor_set.stamp_ns, rasters)
         projected_ns = self._clock_ns()
-        inference = self._engine.infer(rasters, frozenset(rasters))
-        inferred_ns = self._clock_ns()
-
-        image = data.get('camera')
-        size_hw = self._output_hw(image)
-        label_map = resize_label_map(inference.label_map, size_hw)
-        confidence = resize_confidence(inference.confidence, size_hw)
-        timings_ms = {
-            'decode': (decoded_ns - start_ns) / 1e6,
-            'project': (projected_ns - decoded_ns) / 1e6,
-            'infer': (inferred_ns - projected_ns) / 1e6,
-            **{f'infer/{part}': value for part, value in inference.timings_ms.items()},
-            'resize': (self._clock_ns() - inferred_ns) / 1e6,
-        }
         ages_ns, sweeps = dict(sensor_set.ages_ns), []
         for modality in rasters:
             if isinstance(data[modality], list):  # several LiDARs count as their nearest
                 sweeps += data[modality]
                 near_ns = [sensor_set.ages_ns[sweep.stream] for sweep in data[modality]]
                 ages_ns[modality] = min(near_ns, key=abs)
-        return Prediction(
+        image = data.get('camera')
+        return Instant(
             sensor_set.stamp_ns,
+            has_frame,
             self._intake.frame_id,
+            self._output_hw(image),
+            rasters,
+            ages_ns,
+            faults,
+            image,
+            self.projection.camera,
+            tuple(sweeps),
+            {
+                'decode': (decoded_ns - start_ns) / 1e6,
+                'project': (projected_ns - decoded_ns) / 1e6,
+            },
+        )
+
+    def infer(self, instant: Instant) -> Prediction:
+        """The second half of `run`, which may go on while another thread receives and prepares.
+
+        Raises:
+            Exception: what the engine raised; the frame is left to `reject`.
+        """
+        start_ns = self._clock_ns()
+        present = frozenset(instant.rasters)
+        inference = self._engine.infer(instant.rasters, present)
+        inferred_ns = self._clock_ns()
+        label_map = resize_label_map(inference.label_map, instant.size_hw)
+        confidence = resize_confidence(inference.confidence, instant.size_hw)
+        timings_ms = {
+            **instant.timings_ms,
+            'infer': (inferred_ns - start_ns) / 1e6,
+            **{f'infer/{part}': value for part, value in inference.timings_ms.items()},
+            'resize': (self._clock_ns() - inferred_ns) / 1e6,
+        }
+        return Prediction(
+            instant.stamp_ns,
+            instant.frame_id,
             label_map,
             confidence,
             inference.router_weights,
-            frozenset(rasters),
-            ages_ns,
-            faults,
-            rasters,
-            image,
+            present,
+            instant.ages_ns,
+            instant.faults,
+            instant.rasters,
+            instant.image,
             timings_ms,
-            tuple(sweeps),
+            instant.sweeps,
+            instant.camera,
         )
+
+    def reject(self, has_frame: bool) -> None:
+        """Count an instant as rejected that the engine failed on, with or without a frame."""
+        self.account.reject_emitted('engine_failed', has_frame=has_frame)
 
     def _output_hw(self, image: np.ndarray | None) -> tuple[int, int]:
         """The camera image's size; without an image, its CameraInfo's."""
@@ -202,6 +238,3 @@ class Pipeline:
                 self.account.supersede_emitted(has_frame='camera' in self._ready.present)
             # By what is known now of the motion, however late it is run.
             self._ready = self.projection.rig.placed(sensor_set)
-
-    def _reject(self, sensor_set: SensorSet, reason: str) -> None:
-        self.account.reject_emitted(reason, has_frame='camera' in sensor_set.present)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.sweep import Sweep
 import numpy as np
 
@@ -26,6 +27,7 @@ class Prediction:
         image: (H, W, 3) uint8 camera image, or None.
         timings_ms: by stage.
         sweeps: that took part, with what takes their points into the camera's frame.
+        camera: at the size of its images, where known.
     """
 
     stamp_ns: int
@@ -40,3 +42,4 @@ class Prediction:
     image: np.ndarray | None
     timings_ms: Mapping[str, float]
     sweeps: tuple[Sweep, ...] = ()
+    camera: CameraModel | None = None
