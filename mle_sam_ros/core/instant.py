@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.sweep import Sweep
 import numpy as np
 
@@ -22,6 +23,7 @@ class Instant:
         faults: why streams that could have taken part do not.
         image: (H, W, 3) uint8 camera image, or None.
         camera: at the size of its images, where known.
+        mounts: of `Rig.mounts`.
         sweeps: that take part.
         timings_ms: by stage so far.
     """
@@ -35,5 +37,6 @@ class Instant:
     faults: Mapping[str, str]
     image: np.ndarray | None
     camera: CameraModel | None
+    mounts: Mounts
     sweeps: tuple[Sweep, ...]
     timings_ms: Mapping[str, float]

@@ -165,6 +165,7 @@ class Pipeline:
             faults,
             image,
             self.projection.camera,
+            self.projection.rig.mounts(),
             tuple(sweeps),
             {
                 'decode': (decoded_ns - start_ns) / 1e6,
@@ -204,6 +205,7 @@ class Pipeline:
             timings_ms,
             instant.sweeps,
             instant.camera,
+            instant.mounts,
         )
 
     def reject(self, has_frame: bool) -> None:

@@ -1,9 +1,10 @@
 """What the pipeline says of one instant."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.sweep import Sweep
 import numpy as np
 
@@ -28,6 +29,7 @@ class Prediction:
         timings_ms: by stage.
         sweeps: that took part, with what takes their points into the camera's frame.
         camera: at the size of its images, where known.
+        mounts: of `Rig.mounts`.
     """
 
     stamp_ns: int
@@ -43,3 +45,4 @@ class Prediction:
     timings_ms: Mapping[str, float]
     sweeps: tuple[Sweep, ...] = ()
     camera: CameraModel | None = None
+    mounts: Mounts = field(default_factory=dict)

@@ -18,6 +18,8 @@ from mle_sam_ros.core.transform_buffer import TransformBuffer
 from mle_sam_ros.core.transforms import inverted
 import numpy as np
 
+# Frame to its parent and (4, 4) float64 parent_from_frame.
+Mounts = Mapping[str, tuple[str, np.ndarray]]
 # Brings `Misplacement`, which no sensor sends: replays do, to see what it costs.
 MISPLACED = 'misplaced'
 # The streams that say where things are, and hold no samples.
@@ -74,6 +76,7 @@ class Rig:
         self._errors: dict[str, np.ndarray] = {}
         self._frames: dict[str, str] = {}
         self._static: dict[str, np.ndarray | None] = {}
+        self._mounts: Mounts | None = None
         self._version = 0
         self._measured = MeasuredMotion()
         self._motion: EgoMotion | None = None
@@ -105,7 +108,7 @@ class Rig:
         """Learn a sensor's frame from a message header."""
         if self._frames.get(stream) != frame_id:
             self._frames[stream] = frame_id
-            self._static.clear()
+            self._forget_places()
 
     # What is told
 
@@ -201,29 +204,16 @@ class Rig:
                 samples[stream] = Sample(sample.stamp_ns, sweep)
         return replace(sensor_set, samples=samples)
 
-    def mounts(self) -> dict[str, tuple[str, np.ndarray]]:
+    def mounts(self) -> Mounts:
         """What stands for good, as it is used: frame to its parent and (4, 4) parent_from_frame.
 
-        The sensors hang on the camera, and the camera on the root of its static transforms.
+        The sensors hang on the camera, and the camera on the root of its static transforms. The
+        same mapping while all stands.
         """
-        camera = self._frame('camera').removeprefix('/')
-        if not camera:
-            return {}
-        root = self._transforms.static_root(camera)
-        mounts = {}
-        if root != camera:
-            base_from_camera = self._transforms.static(root, camera)
-            assert base_from_camera is not None, 'the way to a static root is static'
-            mounts[camera] = root, base_from_camera
-        for stream in self._frames:
-            frame = self._frame(stream).removeprefix('/')
-            if frame in (camera, root, '') or stream.endswith('_info'):
-                continue
-            if self.missing(stream) is None:
-                matrix = self._given.get(stream, self._static.get(stream))
-                if matrix is not None:
-                    mounts[frame] = camera, matrix
-        return mounts
+        self._known_static()
+        if self._mounts is None:
+            self._mounts = self._found_mounts()
+        return self._mounts
 
     def to_mapping(self) -> dict[str, int | float]:
         """What became of the sweeps."""
@@ -241,12 +231,36 @@ class Rig:
         camera_from_base = self.camera_from(BASE, reference_ns)
         return camera_from_base @ poses @ inverted(camera_from_base)
 
+    def _found_mounts(self) -> Mounts:
+        camera = self._frame('camera').removeprefix('/')
+        if not camera:
+            return {}
+        root = self._transforms.static_root(camera)
+        mounts: dict[str, tuple[str, np.ndarray]] = {}
+        if root != camera:
+            base_from_camera = self._transforms.static(root, camera)
+            assert base_from_camera is not None, 'the way to a static root is static'
+            mounts[camera] = root, base_from_camera
+        for stream in self._frames:
+            frame = self._frame(stream).removeprefix('/')
+            if frame in (camera, root, '') or stream.endswith('_info'):
+                continue
+            if self.missing(stream) is None:
+                matrix = self._given.get(stream, self._static.get(stream))
+                if matrix is not None:
+                    mounts[frame] = camera, matrix
+        return mounts
+
     def _known_static(self) -> dict[str, np.ndarray | None]:
         """Places that were looked up since the last change; None where something moves."""
         if self._version != self._transforms.version:
             self._version = self._transforms.version
-            self._static.clear()
+            self._forget_places()
         return self._static
+
+    def _forget_places(self) -> None:
+        self._static.clear()
+        self._mounts = None
 
     def _frame(self, stream: str) -> str:
         """A sensor's frame: a sensor that is silent may still send its CameraInfo."""

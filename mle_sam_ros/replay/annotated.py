@@ -13,10 +13,11 @@ from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.outputs import colour_label_map, overlay
+from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.changes import Changes
 from mle_sam_ros.replay.tiles import error_tile
-from mle_sam_ros.replay.view import Mounts, View
+from mle_sam_ros.replay.view import View
 import numpy as np
 
 # The node's topics, in its default namespace.
@@ -106,8 +107,8 @@ class Annotated:
         self._bag.write(MASK_TOPIC, mask, view.log_time_ns)
         self._bag.write(CONFIDENCE_TOPIC, confidence, view.log_time_ns)
         self._bag.write(ROUTER_WEIGHTS_TOPIC, weights, view.log_time_ns)
-        if view.camera is not None:
-            info = messages.camera_info(view.camera, stamp_ns, frame_id)
+        if prediction.camera is not None:
+            info = messages.camera_info(prediction.camera, stamp_ns, frame_id)
             self._bag.write(CAMERA_INFO_TOPIC, info, view.log_time_ns)
 
     def _write_log(self, view: View) -> None:
@@ -152,12 +153,13 @@ class Annotated:
         self._bag.write(POINTS_TOPIC, cloud, view.log_time_ns)
 
     def _write_transforms(self, view: View) -> None:
-        if view.mounts.keys() == self._mounts.keys():
+        mounts = view.prediction.mounts
+        if mounts.keys() == self._mounts.keys():
             return
-        self._mounts = view.mounts
+        self._mounts = mounts
         transforms = [
             messages.transform(parent, frame, matrix, view.prediction.stamp_ns)
-            for frame, (parent, matrix) in view.mounts.items()
+            for frame, (parent, matrix) in mounts.items()
         ]
         self._bag.write(TRANSFORMS_TOPIC, messages.transforms(transforms), view.log_time_ns)
 

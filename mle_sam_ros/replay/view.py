@@ -1,20 +1,15 @@
 """One prediction with all that viewers show beside it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import is_
 
-from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.labelled_cloud import label_cloud, points_in_camera
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.painted_points import painted_points
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.replay.frame import Frame, frame_of
 import numpy as np
-
-# Frame to its parent and the (4, 4) float64 matrix parent_from_frame.
-Mounts = Mapping[str, tuple[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +21,12 @@ class View:
         log_time_ns: when the sensor set was complete.
         prediction: of the pipeline.
         truth: (H, W) uint8 class ids, 255 where unknown; None without ground truth.
-        camera: at the size of its images, where known.
-        mounts: of `Rig.mounts`.
     """
 
     manifest: Manifest
     log_time_ns: int
     prediction: Prediction
     truth: np.ndarray | None
-    camera: CameraModel | None
-    mounts: Mounts
 
     @cached_property
     def frame(self) -> Frame:
@@ -46,12 +37,12 @@ class View:
     def points(self) -> np.ndarray | None:
         """(N,) of `PAINTED_POINT`, as the node publishes them; None without sweep or camera."""
         prediction = self.prediction
-        if self.camera is None or not prediction.sweeps:
+        if prediction.camera is None or not prediction.sweeps:
             return None
         cloud = points_in_camera(prediction.sweeps)
         labelled = label_cloud(
             cloud.xyz,
-            self.camera,
+            prediction.camera,
             prediction.label_map,
             prediction.confidence,
             self.manifest.input_hw,
