@@ -178,8 +178,8 @@ def parse_number(text: str, kind: type[Fault]) -> float:
 
 
 def number_text(number: float) -> str:
-    """A number without what it does not need: 4 for 4.0."""
-    return f'{number:.12g}'
+    """A number in full, without exponent and without what it does not need: 4 for 4.0."""
+    return np.format_float_positional(number, trim='-')
 
 
 def is_sensor(stream: str) -> bool:
