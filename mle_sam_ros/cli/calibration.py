@@ -40,7 +40,9 @@ def add_commands(commands: Commands) -> None:
         commands, 'check-calibration', _check_calibration,
         'draw LiDAR and events over the images of a recording, and score the extrinsics',
     )  # fmt: skip
-    check_rig.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    check_rig.add_argument(
+        'bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory'
+    )
     check_rig.add_argument('--calibration', type=Path, help='file; else from the recording')
     check_rig.add_argument(
         '--out', type=Path, default=Path('out/calibration'), help='directory to write'

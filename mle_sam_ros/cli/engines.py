@@ -65,9 +65,10 @@ def _build_engine(options: argparse.Namespace) -> None:
             print_lines(list_engines())
         return
     if not (options.bundle and options.backend):
+        got = f'{options.bundle} alone' if options.bundle else 'no bundle'
         raise InputError(
-            'build-engine: expected BUNDLE and --backend, or --list or --prune, got neither; '
-            'see mle-sam build-engine --help'
+            'build-engine: expected BUNDLE and --backend, or --list or --prune, got '
+            f'{got}; add --backend tensorrt, torch or torch_tensorrt'
         )
     build_options = BuildOptions(
         options.precision,

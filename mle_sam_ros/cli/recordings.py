@@ -32,7 +32,7 @@ def add_commands(commands: Commands) -> None:
     play = add_command(
         commands, 'play', _play, 'publish a bag through ROS 2 with its timing and /clock'
     )
-    play.add_argument('bag', help='.mcap file or rosbag2 directory')
+    play.add_argument('bag', help='.mcap, .db3 or .bag file, or rosbag2 directory')
     play.add_argument('--rate', type=float, default=1.0, help='2.0 plays twice as fast')
     play.add_argument('--topics', nargs='*', default=[], help='topics to publish; else all')
     play.add_argument('--remap', nargs='*', default=[], metavar='FROM:=TO', help='other names')

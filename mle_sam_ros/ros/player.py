@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+import math
 import time
 from typing import Any
 
@@ -131,11 +132,9 @@ def play(
             not positive, or nobody listening in time.
     """
     timeline = timeline or Timeline(rate)
-    if not (timeline.rate > 0 and clock_hz > 0):
-        raise InputError(
-            f'play: expected a positive rate and clock rate, got {timeline.rate} and '
-            f'{clock_hz}; correct it'
-        )
+    for name, value in (('rate', timeline.rate), ('clock_hz', clock_hz)):
+        if not 0 < value < math.inf:
+            raise InputError(f'play: expected a positive {name}, got {value}; correct it')
     context = Context()
     rclpy.init(context=context)
     try:

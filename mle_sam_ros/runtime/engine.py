@@ -76,7 +76,9 @@ def load_engine(
     # a machine that others used too; see `benchmarks/engines.py`.
     threads = available_threads() if threads is None else threads
     if threads < 1:
-        raise InputError(f'threads: expected at least 1, got {threads}; choose a positive number')
+        raise InputError(
+            f'threads: expected at least 1, got {threads}; leave it out for every processor'
+        )
     return _engine_type(name)(bundle, threads, precision)
 
 
