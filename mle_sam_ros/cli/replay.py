@@ -17,13 +17,17 @@ from mle_sam_ros.cli.options import (
 if TYPE_CHECKING:
     from mle_sam_ros.replay.replay import Settings
 
+_MOTIONS = ('none', 'odometry', 'twist', 'tf')
+
 
 def add_commands(commands: Commands) -> None:
     """Add them to the program."""
     replay = add_command(
         commands, 'replay', _replay, 'run a recorded drive through a model and score it'
     )
-    replay.add_argument('bag', type=Path, help='.mcap file or rosbag2 directory')
+    replay.add_argument(
+        'bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory'
+    )
     replay.add_argument('--out', type=Path, required=True, help='directory to write')
     add_replay_options(replay)
 
@@ -41,7 +45,8 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     add_topic_option(
         parser,
         'where the names do not tell: camera, camera_info, event, event_camera_info, lidar, '
-        'labels',
+        'lidar_2 and so on, labels, tf_static, tf, odometry, twist, or an image of the model such '
+        'as depth; may be given again',
     )
     parser.add_argument(
         '--keep-going', action='store_true',
@@ -53,8 +58,8 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
         'LiDARs, motion'
     )  # fmt: skip
     parser.add_argument(
-        '--motion', help='of the vehicle, by which LiDAR points are moved to the exposure: none, '
-        'odometry, twist or tf; else as in --params'
+        '--motion', choices=_MOTIONS, help='of the vehicle, by which LiDAR points are moved to '
+        'the exposure; else as in --params',
     )  # fmt: skip
     parser.add_argument('--fixed-frame', default='', help='of --motion tf, such as odom')
     parser.add_argument(

@@ -6,6 +6,8 @@ from pathlib import Path
 from mle_sam_ros.cli.options import add_command, Commands
 from mle_sam_ros.ros.environment import share_path
 
+_CONDITIONS = ('day', 'dusk', 'night', 'fog', 'rain')
+
 
 def add_commands(commands: Commands) -> None:
     """Add them to the program."""
@@ -23,7 +25,7 @@ def add_commands(commands: Commands) -> None:
     drive.add_argument('--out', type=Path, required=True, help='.mcap file to write')
     drive.add_argument('--seed', type=int, default=0, help='of town, traffic and noise')
     drive.add_argument('--seconds', type=float, default=10.0, help='length of the drive')
-    drive.add_argument('--condition', default='day', help='day, dusk, night, fog or rain')
+    drive.add_argument('--condition', choices=_CONDITIONS, default='day', help='of light and air')
     drive.add_argument(
         '--failure', action='append', default=[], metavar='NAME[:FROM:TO]',
         help='motion_blur, over_exposure, under_exposure, lidar_jitter, event_low_resolution; '
