@@ -12,6 +12,7 @@ from mle_sam_ros.bags.calibration_file import write_calibration
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
 from mle_sam_ros.replay.score_recording import score_recording
@@ -29,7 +30,7 @@ LOG_NAME = 'node.log'
 _NAMES = frozenset(
     {
         DRIVE_NAME, RECORDING_NAME, CALIBRATION_NAME, LOG_NAME,
-        METRICS_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME,
+        METRICS_NAME, LATENCY_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME,
     }
 )  # fmt: skip
 _NODE = '/mle_sam/perception'

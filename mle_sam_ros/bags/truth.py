@@ -15,7 +15,11 @@ _NAMED_NS = 500_000
 
 
 class Truth:
-    """Label maps of a recording or of a folder, or nothing where there are none."""
+    """Label maps of a recording or of a folder, or nothing where there are none.
+
+    Attributes:
+        mapping: what the ids mean to the model; None where they are its own.
+    """
 
     def __init__(
         self,
@@ -34,7 +38,7 @@ class Truth:
         """
         self._topic = topic
         self._files = files
-        self._mapping = mapping
+        self.mapping = mapping
         self._track = Track(reader, topic) if topic and files is None else None
 
     def at(self, stamp_ns: int, has_camera: bool) -> np.ndarray | None:
@@ -47,9 +51,9 @@ class Truth:
             InputError: for a message or file that is no label map, or has ids that it should not.
         """
         found = self._find(stamp_ns, has_camera)
-        if found is None or self._mapping is None:
+        if found is None or self.mapping is None:
             return None if found is None else found[0]
-        return self._mapping.apply(*found)
+        return self.mapping.apply(*found)
 
     def count_unused(self) -> int:
         """Label maps that met no mask; the last question to ask."""

@@ -11,7 +11,7 @@ _MIN_SIDE = 16
 
 
 class ImageFlow:
-    """Dense optical flow between the images of a camera, by OpenCV's DIS (Kroeger et al., 2016)."""
+    """Dense optical flow between images of a camera: OpenCV's DIS (Kroeger et al., 2016)."""
 
     def __init__(self) -> None:
         self._estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)

@@ -1,17 +1,25 @@
-"""The score of a drive: frame by frame in, `metrics.json` out."""
+"""The score of a drive: frame by frame in, tallies out."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 import math
+from statistics import median_low
 from typing import Any
 
+from mle_sam_ros.core.boundary import boundary_overlap
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
+from mle_sam_ros.core.overlap import mean_iou
+from mle_sam_ros.replay.conditions import Conditions, Span
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.subsets import subset_key, subset_keys
+from mle_sam_ros.replay.latency import Latency
+from mle_sam_ros.replay.steadiness import Steadiness
+from mle_sam_ros.replay.subsets import subset_key
+from mle_sam_ros.replay.tallies import Block, Layout, Tallies, Tally
 import numpy as np
 
-_PERCENTILES = (50, 95, 99)
+_BLOCK_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,9 @@ class Moment:
         router_weights: (levels, M) float32.
         latency_ms: of the frame.
         miou: mean over the classes that the frame or its mask has; NaN without ground truth.
+        conditions: that held.
+        consistency: mean IoU of the mask before, moved by optical flow, with this one; NaN where
+            there was none.
     """
 
     stamp_ns: int
@@ -31,44 +42,69 @@ class Moment:
     router_weights: np.ndarray
     latency_ms: float
     miou: float
+    conditions: tuple[str, ...] = ()
+    consistency: float = math.nan
 
 
 class Evaluation:
-    """Accumulates frames of one drive, whoever made their masks.
+    """Accumulates frames of one drive in their order, whoever made their masks.
 
     Attributes:
         manifest: of the bundle that made the masks.
+        conditions: of the drive.
         moments: one per frame, in order.
+        latency: of all frames.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, conditions: Conditions | None = None) -> None:
+        """Start without frames."""
         self.manifest = manifest
+        self.conditions = conditions or Conditions()
         self.moments: list[Moment] = []
-        self._whole = self._new_matrix()
-        self._subsets: dict[str, ConfusionMatrix] = {}
-        self._num_scored: dict[str, int] = {}
-        self._calibration = CalibrationError()
-        self._timings_ms: dict[str, list[float]] = {}
+        self.latency = Latency()
+        self._layout = Layout(
+            manifest.class_names, manifest.modality_names, manifest.router.levels
+        )
+        self._whole = Tally(self._layout)
+        # A condition that no frame ever met is told, too.
+        self._conditions = {name: Tally(self._layout) for name in self.conditions.names}
+        self._blocks: dict[int, Block] = {}
+        self._steadiness = Steadiness(len(manifest.classes))
 
-    def add(self, frame: Frame) -> None:
-        """Take in a mask that was put out."""
-        miou = math.nan
+    def add(self, frame: Frame) -> Moment:
+        """Take in a mask that was put out.
+
+        Returns:
+            What is kept of it.
+
+        Raises:
+            InputError: for ground truth of another size, or with ids that are no classes.
+        """
+        tally = Tally(self._layout)
+        tally.frames = 1
+        tally.add_weights(frame.router_weights)
         if frame.truth is not None:
-            matrix = self._new_matrix()
-            matrix.update(frame.truth, frame.label_map)
-            self._whole = self._whole + matrix
-            miou = matrix.miou()
-            self._calibration.update(frame.truth, frame.label_map, frame.confidence)
-            self.add_subset(frame.present, frame.label_map, frame.truth)
+            self._score(frame, frame.truth, tally)
+        tally.flow_pairs, tally.flow = self._steadiness.compare(frame)
         moment = Moment(
-            frame.stamp_ns, frame.present, frame.router_weights, frame.latency_ms, miou
+            frame.stamp_ns,
+            frame.present,
+            frame.router_weights,
+            frame.latency_ms,
+            mean_iou(tally.overlap),
+            self.conditions.at(frame.stamp_ns),
+            mean_iou(tally.flow[0]),
         )
         self.moments.append(moment)
-        for stage, value in frame.timings_ms.items():
-            self._timings_ms.setdefault(stage, []).append(value)
+        self.latency.add(frame.latency_ms, frame.timings_ms)
+        for total in self._tallies_of(moment):
+            total.add(tally)
+        return moment
 
     def add_subset(self, present: Iterable[str], label_map: np.ndarray, truth: np.ndarray) -> None:
         """Take in a mask that was made only to score this subset of the sensors.
+
+        It counts under the conditions of the frame that was added last.
 
         Args:
             present: modalities that took part.
@@ -76,83 +112,94 @@ class Evaluation:
             truth: (H, W) uint8 class ids, 255 where unknown.
         """
         key = subset_key(present, self.manifest)
-        self._subsets.setdefault(key, self._new_matrix()).update(truth, label_map)
-        self._num_scored[key] = self._num_scored.get(key, 0) + 1
+        overlap = self._matrix(truth, label_map).overlap
+        for total in self._tallies_of(self.moments[-1]):
+            total.add_subset(key, 1, overlap)
 
-    def metrics(self, frames: Mapping[str, Any], frames_without_mask: int) -> dict[str, Any]:
-        """The part of `metrics.json` that repeats exactly when the run is repeated.
+    def tallies(
+        self,
+        bag: str,
+        frames: Mapping[str, Any],
+        faults: Mapping[str, int],
+        frames_without_mask: int,
+    ) -> Tallies:
+        """All that was counted.
 
         Args:
+            bag: what the blocks name the recording by: its hash.
             frames: `FrameAccount.to_mapping()` of the run.
+            faults: messages, to how often they came.
             frames_without_mask: ground-truth label maps of the drive that no mask met.
         """
-        num_scored = sum(not math.isnan(moment.miou) for moment in self.moments)
-        return {
-            **self._score(self._whole),
-            'miou_absent_as_zero': _rounded(self._whole.miou('zero')),
-            'pixel_accuracy': _rounded(self._whole.accuracy()),
-            'calibration_error': _rounded(self._calibration.value()),
-            'frames_scored': num_scored,
-            'frames_without_mask': frames_without_mask,
-            'subsets': {
-                key: {**self._score(self._subsets[key]), 'frames_scored': self._num_scored[key]}
-                for key in subset_keys(self.manifest)
-                if key in self._subsets
-            },
-            'frames': dict(frames),
-            'router_weights': self._mean_router_weights(),
-        }
+        tallies = Tallies(self._layout)
+        tallies.whole.add(self._whole)
+        for name, tally in self._conditions.items():
+            tallies.conditions[name] = Tally(self._layout)
+            tallies.conditions[name].add(tally)
+        tallies.blocks = {(bag, start_ns): block for start_ns, block in self._blocks.items()}
+        tallies.frames = {**frames, 'rejected': dict(frames['rejected'])}
+        tallies.faults.update(faults)
+        tallies.frames_without_mask = frames_without_mask
+        return tallies
 
-    def latency_ms(self) -> dict[str, Any]:
-        """Percentiles of the latency, and of each stage; empty without frames."""
-        if not self.moments:
-            return {}
-        return {
-            **_percentiles([moment.latency_ms for moment in self.moments]),
-            'stages': {
-                stage: _percentiles(self._timings_ms[stage])
-                for stage in _in_order(self._timings_ms)
-            },
-        }
+    def timeline(self) -> list[dict[str, Any]]:
+        """What a reader must see beside plots over time: conditions, absent sensors, gaps."""
+        spans = [*self.conditions.spans, *self._absences(), *self._gaps()]
+        spans.sort(key=lambda span: (span.from_s, span.kind, span.name))
+        return [span.to_mapping(self.seconds) for span in spans if span.from_s <= self.seconds]
 
-    def _score(self, matrix: ConfusionMatrix) -> dict[str, Any]:
-        iou = zip(self.manifest.class_names, matrix.iou().tolist(), strict=True)
-        return {
-            'miou': _rounded(matrix.miou()),
-            'iou': {name: _rounded(value) for name, value in iou},
-        }
+    @property
+    def seconds(self) -> float:
+        """From the recording's first message to the last mask."""
+        return round(max(0.0, self._time_s(self.moments[-1])), 6) if self.moments else 0.0
 
-    def _mean_router_weights(self) -> dict[str, dict[str, float]]:
-        """By level and modality, over all frames; a modality weighs 0 where it is absent."""
-        if not self.moments:
-            return {}
-        mean = np.mean([moment.router_weights for moment in self.moments], 0, np.float64)
-        return {
-            f'level_{level}': {
-                name: round(float(weight), 6)
-                for name, weight in zip(self.manifest.modality_names, weights, strict=True)
-            }
-            for level, weights in enumerate(mean)
-        }
+    def _absences(self) -> Iterator[Span]:
+        """Where a sensor had no part in the masks: from the first one without it to the next."""
+        for name in self._layout.modalities:
+            since_s: float | None = None
+            for moment in self.moments:
+                if name in moment.present:
+                    if since_s is not None:
+                        yield Span('absent', name, since_s, self._time_s(moment))
+                    since_s = None
+                elif since_s is None:
+                    since_s = self._time_s(moment)
+            if since_s is not None:
+                yield Span('absent', name, since_s)
 
-    def _new_matrix(self) -> ConfusionMatrix:
-        return ConfusionMatrix(len(self.manifest.classes))
+    def _gaps(self) -> Iterator[Span]:
+        """Where no mask came for more than twice the usual time."""
+        stamps_ns = [moment.stamp_ns for moment in self.moments]
+        steps_ns = [late - early for early, late in pairwise(stamps_ns)]
+        if not steps_ns:
+            return
+        usual_ns = median_low(steps_ns)
+        for before, after in pairwise(self.moments):
+            if after.stamp_ns - before.stamp_ns > 2 * usual_ns:
+                yield Span('no_mask', 'no mask', self._time_s(before), self._time_s(after))
 
+    def _time_s(self, moment: Moment) -> float:
+        return (moment.stamp_ns - self.conditions.start_ns) / 1e9
 
-def _in_order(stages: Iterable[str]) -> list[str]:
-    """Stages as they came, each followed by its parts (`stage/part`)."""
-    roots = list(dict.fromkeys(stage.partition('/')[0] for stage in stages))
-    return sorted(stages, key=lambda stage: roots.index(stage.partition('/')[0]))
+    def _score(self, frame: Frame, truth: np.ndarray, tally: Tally) -> None:
+        """Count what the ground truth says of a mask."""
+        num_classes = len(self._layout.classes)
+        matrix = self._matrix(truth, frame.label_map)
+        calibration = CalibrationError()
+        calibration.update(truth, frame.label_map, frame.confidence)
+        tally.frames_scored = 1
+        tally.confusion = matrix.counts
+        tally.calibration = calibration.counts
+        tally.boundary = boundary_overlap(truth, frame.label_map, num_classes)
+        tally.add_subset(subset_key(frame.present, self.manifest), 1, matrix.overlap)
+        start_ns = frame.stamp_ns // _BLOCK_NS * _BLOCK_NS
+        block, before = Block(1, matrix.overlap), self._blocks.get(start_ns)
+        self._blocks[start_ns] = block if before is None else before + block
 
+    def _matrix(self, truth: np.ndarray, label_map: np.ndarray) -> ConfusionMatrix:
+        matrix = ConfusionMatrix(len(self._layout.classes))
+        matrix.update(truth, label_map)
+        return matrix
 
-def _percentiles(values: list[float]) -> Mapping[str, float]:
-    points = np.percentile(values, _PERCENTILES)
-    return {
-        f'p{percent}': round(float(value), 3)
-        for percent, value in zip(_PERCENTILES, points, strict=True)
-    }
-
-
-def _rounded(value: float) -> float | None:
-    """Six decimals; None, JSON's null, for NaN."""
-    return None if math.isnan(value) else round(float(value), 6)
+    def _tallies_of(self, moment: Moment) -> list[Tally]:
+        return [self._whole, *(self._conditions[name] for name in moment.conditions)]

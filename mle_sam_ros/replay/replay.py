@@ -4,25 +4,28 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.replay.annotated import Annotated
+from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, Results, VIDEO_NAME
 from mle_sam_ros.replay.session import open_session, Settings
 
 ANNOTATED_NAME = 'annotated.mcap'
-_NAMES = frozenset({METRICS_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME, ANNOTATED_NAME})
+_NAMES = frozenset(
+    {METRICS_NAME, LATENCY_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME, ANNOTATED_NAME}
+)
 
 
 def replay(settings: Settings, out: Path) -> dict[str, Any]:
     """Run a recorded drive through the node's pipeline, and score the masks.
 
     The recording's log times stand for the times of arrival, and the vehicle is taken to be fast
-    enough for every frame. The same settings give the same masks and the same metrics, but for
-    `latency_ms`.
+    enough for every frame. The same settings give the same masks and the same metrics; how long
+    it took stands apart, in `latency.json`.
 
     Args:
         settings: what to run.
-        out: directory to make, with `annotated.mcap`, `metrics.json`, `report.html` and
-            `overlay.png`. It appears when everything is done, and replaces earlier results.
+        out: directory to make, with `annotated.mcap`, `metrics.json`, `latency.json`, `report.html`
+            and `overlay.png`. It appears when everything is done, and replaces earlier results.
 
     Returns:
         The content of `metrics.json`.
@@ -36,7 +39,9 @@ def replay(settings: Settings, out: Path) -> dict[str, Any]:
         Annotated(
             draft / ANNOTATED_NAME, session.bundle.manifest, session.custom_data
         ) as annotated,
-        Results(draft, session.bundle.manifest, settings.with_video) as results,
+        Results(
+            draft, session.bundle.manifest, settings.with_video, session.conditions
+        ) as results,
     ):
         for now_ns, prediction in session.drive.predictions():
             truth = session.truth_of(prediction)

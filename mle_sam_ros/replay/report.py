@@ -28,6 +28,7 @@ def write_report(
     path: Path,
     title: str,
     metrics: Mapping[str, Any],
+    latency: Mapping[str, Any],
     evaluation: Evaluation,
     scenes: Sequence[Frame],
 ) -> None:
@@ -37,6 +38,7 @@ def write_report(
         path: the HTML file.
         title: heading of the page.
         metrics: content of `metrics.json`.
+        latency: content of `latency.json`.
         evaluation: of the same run, for what happened over time.
         scenes: frames to show.
     """
@@ -53,6 +55,7 @@ def write_report(
     page = environment.get_template('report.html').render(
         title=title,
         metrics=metrics,
+        latency=latency['total'] and {**latency['total'], 'stages': latency['stages']},
         manifest=manifest,
         modality_colours=[_hex(shade) for shade in MODALITY_COLOURS],
         class_colours={item.name: _hex(item.colour) for item in manifest.classes},
@@ -86,16 +89,20 @@ def _plots(evaluation: Evaluation) -> dict[str, Any]:
     weights = np.stack([moment.router_weights for moment in moments])
     miou = np.array([moment.miou for moment in moments])
     latency_ms = np.array([moment.latency_ms for moment in moments])
+    axis = charts.axis_of(times_s)
     top_ms = charts.round_top(float(np.percentile(latency_ms, 99)))
     return {
         'seconds': float(times_s[-1]),
-        'trust': [charts.stacked_areas(times_s, level) for level in weights.transpose(1, 0, 2)],
+        'trust': [charts.stacked_areas(axis, times_s, level) for level in weights.transpose(1, 0, 2)],
         'presence': {
-            name: charts.spans(times_s, [name in moment.present for moment in moments])
+            name: [
+                axis.span(*ends)
+                for ends in charts.spans(axis, times_s, [name in item.present for item in moments])
+            ]
             for name in evaluation.manifest.modality_names
         },
-        'miou': charts.line(times_s, miou, 1.0) if not np.isnan(miou).all() else None,
-        'latency': charts.line(times_s, latency_ms, top_ms),
+        'miou': charts.line(axis, times_s, miou, 1.0) if not np.isnan(miou).all() else None,
+        'latency': charts.line(axis, times_s, latency_ms, top_ms),
         'latency_top_ms': top_ms,
     }
 

@@ -1,25 +1,27 @@
 """What a run leaves behind: metrics, a report, pictures."""
 
 from collections.abc import Mapping
-import hashlib
 import json
 from pathlib import Path
+import re
 from types import TracebackType
 from typing import Any
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.replay.conditions import Conditions
 from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.pictures import overview, Storyboard, video_panel
 from mle_sam_ros.replay.report import write_report
+from mle_sam_ros.replay.tallies import METRICS_NAME
 from mle_sam_ros.replay.video import Video
-from mle_sam_ros.runtime.bundle import Bundle, sha256_of
 
-METRICS_NAME = 'metrics.json'
 REPORT_NAME = 'report.html'
 OVERLAY_NAME = 'overlay.png'
 VIDEO_NAME = 'overlay.mp4'
+_NUMBERS = re.compile(r'\[\n[\s\d.,e+-]*\]')
 
 
 class Results:
@@ -29,22 +31,29 @@ class Results:
     with Results(directory, manifest, with_video=True) as results:
         for frame in frames:
             results.add(frame)
-    results.write('Drive 7', {**results.evaluation.metrics(...), ...})
+    results.write('Drive 7', {'schema': SCHEMA, …, **scores(results.evaluation.tallies(…))})
     ```
 
     Attributes:
         evaluation: the score so far.
     """
 
-    def __init__(self, directory: Path, manifest: Manifest, with_video: bool) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        manifest: Manifest,
+        with_video: bool,
+        conditions: Conditions | None = None,
+    ) -> None:
         """Start without frames.
 
         Args:
             directory: an existing one, to write to.
             manifest: of the bundle that makes the masks.
             with_video: whether to write `overlay.mp4`, which takes longer than the rest.
+            conditions: of the drive.
         """
-        self.evaluation = Evaluation(manifest)
+        self.evaluation = Evaluation(manifest, conditions)
         self._directory = directory
         self._manifest = manifest
         self._storyboard = Storyboard()
@@ -59,17 +68,19 @@ class Results:
             self._video.add(frame.stamp_ns, video_panel(frame, self._manifest, start_ns))
 
     def write(self, title: str, metrics: Mapping[str, Any]) -> None:
-        """Write `metrics.json`, `report.html` and, where there was any frame, `overlay.png`.
+        """Write `metrics.json`, `latency.json`, `report.html` and, of any frame, `overlay.png`.
 
         Args:
             title: heading of the report.
-            metrics: of `evaluation.metrics` and `evaluation.latency_ms`, with `bag`, `bundle`,
-                `arguments` and `faults`.
+            metrics: content of `metrics.json`.
         """
-        text = json.dumps(metrics, indent=2, allow_nan=False) + '\n'
-        (self._directory / METRICS_NAME).write_text(text, encoding='utf-8')
+        latency = self.evaluation.latency.to_mapping()
+        write_json(self._directory / METRICS_NAME, metrics)
+        write_json(self._directory / LATENCY_NAME, latency)
         scenes = self._storyboard.frames
-        write_report(self._directory / REPORT_NAME, title, metrics, self.evaluation, scenes)
+        write_report(
+            self._directory / REPORT_NAME, title, metrics, latency, self.evaluation, scenes
+        )
         if scenes:
             sheet = overview(scenes, self._manifest, self.evaluation.moments[0].stamp_ns)
             cv2.imwrite(str(self._directory / OVERLAY_NAME), sheet[:, :, ::-1])
@@ -87,17 +98,9 @@ class Results:
             self._video.close()
 
 
-def bundle_identity(bundle: Bundle) -> dict[str, str]:
-    """Name, revision, and a hash that stands for every byte of the bundle."""
-    manifest = bundle.manifest
-    return {'name': manifest.model, 'revision': manifest.revision, 'sha256': bundle.identity}
-
-
-def bag_identity(path: Path) -> dict[str, str]:
-    """Name and hash of a recording; of a directory, over the names and hashes of its files."""
-    if path.is_file():
-        return {'name': path.name, 'sha256': sha256_of(path)}
-    digest = hashlib.sha256()
-    for file in sorted(item for item in path.iterdir() if item.is_file()):
-        digest.update(f'{file.name} {sha256_of(file)}\n'.encode())
-    return {'name': path.name, 'sha256': digest.hexdigest()}
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON with one line for each list of numbers."""
+    text = json.dumps(content, indent=2, allow_nan=False)
+    # A line break stands in no JSON string, so these are lists of numbers and nothing else.
+    text = _NUMBERS.sub(lambda match: ' '.join(match[0].split()), text)
+    path.write_text(text + '\n', encoding='utf-8')

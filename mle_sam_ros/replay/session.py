@@ -1,6 +1,6 @@
 """What a replay and the scoring of a node's recording have in common: a drive ready to run."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +15,24 @@ from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
+from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.core.settings import RigSettings
-from mle_sam_ros.replay.results import bag_identity, bundle_identity, Results
+from mle_sam_ros.replay.conditions import Conditions, noted_spans, Span
+from mle_sam_ros.replay.faults.fault import ALWAYS, Fault
+from mle_sam_ros.replay.faults.injection import Injection
+from mle_sam_ros.replay.results import Results
+from mle_sam_ros.replay.run_record import (
+    bag_identity,
+    bundle_identity,
+    calibration_record,
+    classes_record,
+    labels_identity,
+    software,
+    topics_record,
+)
+from mle_sam_ros.replay.scores import scores
 from mle_sam_ros.replay.subsets import smaller_subsets
+from mle_sam_ros.replay.tallies import SCHEMA
 from mle_sam_ros.replay.view import View
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
@@ -42,6 +57,9 @@ class Settings:
         backend: of `runtime.engine`.
         threads: of `runtime.engine`.
         reuse_features: of `runtime.engine`.
+        conditions: names of what held all the time, beside what the recording notes.
+        faults: what is to go wrong, in this order; `replay.faults.parse` reads them.
+        fault_seed: of all chance in them.
         keep_going: count messages that cannot be used, and go on as the node does; otherwise the
             first one ends the replay.
         rig: how the rig's messages are to be taken; the node's parameters.
@@ -59,6 +77,9 @@ class Settings:
     backend: str = 'auto'
     threads: int | None = None
     reuse_features: bool = False
+    conditions: Collection[str] = ()
+    faults: Sequence[Fault] = ()
+    fault_seed: int = 0
     keep_going: bool = False
     rig: RigSettings = field(default_factory=RigSettings)
 
@@ -73,6 +94,8 @@ class Session:
     drive: Drive
     truth: Truth
     custom_data: Mapping[str, str]
+    topics: Topics
+    conditions: Conditions
 
     def truth_of(self, prediction: Prediction) -> np.ndarray | None:
         """The label map at the prediction's stamp, (H, W) uint8; None where there is none."""
@@ -80,9 +103,7 @@ class Session:
 
     def view(self, now_ns: int, prediction: Prediction, truth: np.ndarray | None) -> View:
         """The prediction of this moment with what viewers show beside it."""
-        projection = self.drive.pipeline.projection
-        mounts = projection.rig.mounts()
-        return View(self.bundle.manifest, now_ns, prediction, truth, projection.camera, mounts)
+        return View(self.bundle.manifest, now_ns, prediction, truth)
 
     def score_subsets(
         self, prediction: Prediction, truth: np.ndarray | None, results: Results
@@ -96,18 +117,50 @@ class Session:
             results.evaluation.add_subset(subset, label_map, truth)
 
     def metrics(self, results: Results, frames: Mapping[str, Any]) -> dict[str, Any]:
-        """The content of `metrics.json`; what differs from run to run comes last."""
+        """The content of `metrics.json`.
+
+        Args:
+            results: with all frames.
+            frames: the frame account of whoever made the masks.
+        """
+        evaluation = results.evaluation
+        bag = bag_identity(self.settings.bag_path)
+        missed = self.truth.count_unused()
+        tallies = evaluation.tallies(bag['sha256'], frames, self.drive.faults, missed)
         return {
-            **results.evaluation.metrics(frames, self.truth.count_unused()),
-            'faults': dict(self.drive.faults),
-            'bag': bag_identity(self.settings.bag_path),
+            'schema': SCHEMA,
+            'bags': [
+                {
+                    **bag,
+                    'conditions': list(self.conditions.names),
+                    'start_ns': self.conditions.start_ns,
+                    'seconds': evaluation.seconds,
+                }
+            ],
             'bundle': bundle_identity(self.bundle),
-            'arguments': {
-                'drop': sorted(self.settings.drop),
-                'all_subsets': self.settings.all_subsets,
-                'engine': self.engine.description,
-            },
-            'latency_ms': results.evaluation.latency_ms(),
+            'software': software(self.engine.description),
+            'arguments': self._arguments(),
+            'timeline': evaluation.timeline(),
+            **scores(tallies),
+        }
+
+    def _arguments(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            'drop': sorted(settings.drop),
+            'all_subsets': settings.all_subsets,
+            'conditions': sorted(settings.conditions),
+            'faults': [str(fault) for fault in settings.faults],
+            'fault_seed': settings.fault_seed,
+            'labels': labels_identity(settings.labels),
+            'classes': classes_record(self.truth.mapping, self.bundle.manifest.class_names),
+            'topics': topics_record(self.topics),
+            'calibration': calibration_record(settings.calibration),
+            'rig': to_mapping(settings.rig),
+            'backend': settings.backend,
+            'threads': settings.threads,
+            'reuse_features': settings.reuse_features,
+            'keep_going': settings.keep_going,
         }
 
 
@@ -121,8 +174,12 @@ def open_session(settings: Settings) -> Iterator[Session]:
     bundle = Bundle.open(settings.bundle_path)
     # The ground truth is read alongside the drive, by a reader of its own.
     with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
+        first = next(reader.raw(), None)
+        start_ns = 0 if first is None else first.log_time_ns
         topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
+        encodings = {modality.name: modality.encoding for modality in bundle.manifest.modalities}
+        injection = Injection(settings.faults, settings.fault_seed, start_ns, encodings)
         drive = Drive(
             reader,
             topics,
@@ -131,10 +188,22 @@ def open_session(settings: Settings) -> Iterator[Session]:
             settings.calibration or Calibration(),
             settings.drop,
             settings.keep_going,
-            settings.rig,
+            injection.settings(settings.rig),
+            injection if settings.faults else None,
         )
+        injection.check(drive.streams)
         truth = _truth(settings, bundle, truth_reader, topics)
-        yield Session(settings, bundle, engine, drive, truth, reader.custom_data)
+        noted = noted_spans(reader.custom_data)
+        given = [Span('condition', name) for name in settings.conditions]
+        injected = [
+            Span('injected', fault.name, fault.window.from_s, fault.window.to_s)
+            for fault in settings.faults
+            if fault.window != ALWAYS
+        ]
+        conditions = Conditions((*noted, *given, *injected), start_ns)
+        yield Session(
+            settings, bundle, engine, drive, truth, reader.custom_data, topics, conditions
+        )
 
 
 def _truth(settings: Settings, bundle: Bundle, reader: BagReader, topics: Topics) -> Truth:

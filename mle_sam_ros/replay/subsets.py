@@ -1,6 +1,6 @@
 """Subsets of the sensors: what a mask would have been with fewer of them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mle_sam_ros.core.inference import Engine
 from mle_sam_ros.core.manifest import Manifest
@@ -14,9 +14,9 @@ def subset_key(present: Iterable[str], manifest: Manifest) -> str:
     return '+'.join(name for name in manifest.modality_names if name in chosen)
 
 
-def subset_keys(manifest: Manifest) -> list[str]:
+def subset_keys(modalities: Sequence[str]) -> list[str]:
     """Keys of all subsets of the sensors but the empty one, the largest first."""
-    return ['+'.join(subset) for subset in subsets(manifest.modality_names)]
+    return ['+'.join(subset) for subset in subsets(tuple(modalities))]
 
 
 def smaller_subsets(
@@ -32,7 +32,7 @@ def smaller_subsets(
     Yields:
         The subset, and its (h, w) uint8 label map at the network's size.
     """
-    for key in subset_keys(manifest):
+    for key in subset_keys(manifest.modality_names):
         subset = frozenset(key.split('+'))
         if subset < rasters.keys():
             chosen = {name: rasters[name] for name in subset}

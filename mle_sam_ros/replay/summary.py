@@ -1,9 +1,11 @@
 """What a terminal shows of a replay."""
 
 from collections.abc import Mapping
+import json
 from pathlib import Path
 from typing import Any
 
+from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME
 
 
@@ -23,10 +25,11 @@ def summary(metrics: Mapping[str, Any], out: Path) -> str:
         f'{frames["without_camera"]} masks without the camera',
     ]
     lines += [f'          {n} rejected: {reason}' for reason, n in frames['rejected'].items()]
-    if metrics['latency_ms']:
+    latency = json.loads((out / LATENCY_NAME).read_text(encoding='utf-8'))['total']
+    if latency:
         lines.append(
-            f'latency   p50 {metrics["latency_ms"]["p50"]:.0f} ms, '
-            f'p95 {metrics["latency_ms"]["p95"]:.0f} ms, p99 {metrics["latency_ms"]["p99"]:.0f} ms'
+            f'latency   p50 {latency["p50"]:.0f} ms, '
+            f'p95 {latency["p95"]:.0f} ms, p99 {latency["p99"]:.0f} ms'
         )
     lines += ['', 'sensors                mIoU']
     lines += [f'{key:22} {_percent(score["miou"])}' for key, score in metrics['subsets'].items()]

@@ -45,7 +45,7 @@ def test_a_shifted_image_is_followed(shift):
     labels = np.arange(120 * 160, dtype=np.int64).reshape(120, 160) // 997
     middle = (slice(20, -20), slice(20, -20))
     expected = np.roll(labels, shift, axis=(0, 1)).astype(np.uint8)[middle]
-    assert np.mean(moved(labels.astype(np.uint8), sources)[middle] == expected) > 0.98
+    assert np.mean(moved(labels.astype(np.uint8), sources)[middle] == expected) > 0.95
 
 
 def test_what_was_hidden_has_no_source():
