@@ -7,7 +7,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import cv2
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.manifest import Manifest
@@ -16,6 +15,7 @@ from mle_sam_ros.core.outputs import colour_label_map, overlay
 from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.changes import Changes
+from mle_sam_ros.replay.encoded import encoded
 from mle_sam_ros.replay.tiles import error_tile
 from mle_sam_ros.replay.view import View
 import numpy as np
@@ -38,9 +38,6 @@ LOG_TOPIC = '/rosout'
 
 # Of the metrics: what was run on what.
 _RUN = ('bag', 'bags', 'bundle', 'software', 'arguments')
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 88]
-# Flat colours: already the lowest level packs them well.
-_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _INFO, _WARN = 20, 30  # levels of rcl_interfaces/Log
 
 
@@ -174,16 +171,3 @@ class Annotated:
         traceback: TracebackType | None,
     ) -> None:
         self._bag.__exit__(kind, error, traceback)
-
-
-def encoded(picture: np.ndarray, kind: str) -> bytes:
-    """A picture as a file.
-
-    Args:
-        picture: (H, W, 3) uint8, red, green, blue.
-        kind: jpeg, or png, which keeps every pixel.
-    """
-    suffix, options = ('.jpg', _JPEG) if kind == 'jpeg' else ('.png', _PNG)
-    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    assert done, f'OpenCV could not encode a {kind}'
-    return data.tobytes()
