@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from typing import NoReturn
 
 import mle_sam_ros
 from mle_sam_ros.cli import calibration, compare, engines, recordings, replay, simulation
@@ -16,11 +17,13 @@ _FAMILIES = (simulation, replay, compare, recordings, engines, calibration)
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one sub-command; 2 is the exit code for bad input, 130 for an interruption."""
-    options = _parser().parse_args(arguments)
     # Ends like Ctrl-C, so that what is half-written is taken away.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return options.run(options) or 0
+        options = _parser().parse_args(arguments)
+        code = options.run(options) or 0
+        sys.stdout.flush()  # here, and not at the exit, a reader who has gone is no error
+        return code
     except InputError as error:
         return _refuse(str(error))
     except ModuleNotFoundError as error:
@@ -42,12 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f'mle-sam: {message}', file=sys.stderr)
+    # Names in it may come from a file: they shall not break the line, nor move the cursor.
+    line = ''.join(letter if letter.isprintable() else '?' for letter in message)
+    print(f'mle-sam: {line}', file=sys.stderr)
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses arguments as everything else is refused: in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f'{message}; see {self.prog} --help')
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='mle-sam', description=__doc__)
+    parser = _Parser(prog='mle-sam', description=__doc__)
     parser.add_argument('--version', action='version', version=mle_sam_ros.__version__)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
     for family in _FAMILIES:
