@@ -1,0 +1,33 @@
+"""What a worker does: one recording in, the files of its results out."""
+
+from collections.abc import Collection
+from pathlib import Path
+import tempfile
+
+import cv2
+from mle_sam_ros.replay.replay import replay
+from mle_sam_ros.replay.session import Settings
+
+
+def replay_recording(settings: Settings, left_out: Collection[str]) -> dict[str, bytes]:
+    """Replay a recording where only memory need be shared with whoever asks for it.
+
+    Args:
+        settings: of the replay; its paths are to be readable here.
+        left_out: names of result files that nobody asked for.
+
+    Returns:
+        Name to content of the files that a replay writes.
+
+    Raises:
+        InputError: as `replay`.
+    """
+    cv2.setNumThreads(settings.threads or 1)  # else each worker would take every processor
+    with tempfile.TemporaryDirectory(prefix='mle-sam-replay-') as room:
+        out = Path(room) / 'results'
+        replay(settings, out)
+        return {
+            path.name: path.read_bytes()
+            for path in sorted(out.iterdir())
+            if path.name not in left_out
+        }
