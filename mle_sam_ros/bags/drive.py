@@ -67,7 +67,7 @@ class Drive:
                 that the recording does not tell; without `keep_going` also for a recorded sensor
                 that has no calibration.
         """
-        _check_drop(drop, manifest)
+        check_drop(drop, manifest)
         settings = settings or RigSettings()
         alignment = settings.alignment
         if 'camera' in drop:
@@ -265,7 +265,12 @@ def _period_ns(reader: BagReader, camera_topic: str) -> int | None:
     return median_low(intervals) if intervals else None
 
 
-def _check_drop(drop: Collection[str], manifest: Manifest) -> None:
+def check_drop(drop: Collection[str], manifest: Manifest) -> None:
+    """Check the streams to leave out.
+
+    Raises:
+        InputError: for a stream that the model does not have, or if none is left.
+    """
     names = manifest.modality_names
     unknown = [name for name in drop if name not in names]
     if unknown:

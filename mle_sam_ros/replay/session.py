@@ -8,7 +8,7 @@ from typing import Any
 
 from mle_sam_ros.bags.class_mapping import class_mapping
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
-from mle_sam_ros.bags.drive import Drive
+from mle_sam_ros.bags.drive import check_drop, Drive
 from mle_sam_ros.bags.label_files import LabelFiles
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
@@ -177,6 +177,9 @@ def open_session(settings: Settings) -> Iterator[Session]:
         first = next(reader.raw(), None)
         start_ns = 0 if first is None else first.log_time_ns
         topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
+        # What is soon refused comes first: engines take seconds to open.
+        check_drop(settings.drop, bundle.manifest)
+        truth = _truth(settings, bundle, truth_reader, topics)
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         encodings = {modality.name: modality.encoding for modality in bundle.manifest.modalities}
         injection = Injection(settings.faults, settings.fault_seed, start_ns, encodings)
@@ -192,7 +195,6 @@ def open_session(settings: Settings) -> Iterator[Session]:
             injection if settings.faults else None,
         )
         injection.check(drive.streams)
-        truth = _truth(settings, bundle, truth_reader, topics)
         noted = noted_spans(reader.custom_data)
         given = [Span('condition', name) for name in settings.conditions]
         injected = [
