@@ -31,7 +31,18 @@ def read_calibration(
         return parse_camchain(content, str(path), kalibr_cameras or {})
     if is_muses_calibration(content):
         return parse_muses_calibration(content, str(path))
+    if is_parameter_file(content):
+        raise InputError(
+            f"{path}: expected a calibration file, got a node's parameter file; give it with "
+            '--params, or write a calibration with mle-sam calibration'
+        )
     return parse_calibration(content, str(path))
+
+
+def is_parameter_file(content: object) -> bool:
+    """Whether this is what a ROS parameter file holds: parameters by node."""
+    nodes = list(content.values()) if isinstance(content, Mapping) else []
+    return any(isinstance(node, Mapping) and 'ros__parameters' in node for node in nodes)
 
 
 def load_yaml(path: Path | str) -> object:

@@ -1,6 +1,8 @@
 """A node's parameter file, for those who replay what its rig recorded."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,25 @@ def read_rig_settings(path: Path | str) -> RigSettings:
         raise InputError(
             f'{path}: expected a parameter file (YAML), got {reason}; give the right path'
         ) from None
-    given = {
-        name: value
-        for name, value in _parameters(content, str(path)).items()
-        if name not in NODE_ONLY
-    }
+    parameters = _parameters(content, str(path))
+    _check_names(parameters, str(path))
+    given = {name: value for name, value in parameters.items() if name not in NODE_ONLY}
     settings = from_mapping(RigSettings, _overlaid(to_mapping(RigSettings()), given), str(path))
     _ = settings.motion_settings  # checks the words
     return settings
+
+
+def _check_names(parameters: Mapping[str, Any], source: str) -> None:
+    """Refuse names that neither the rig nor the node alone has."""
+    known = sorted({field.name for field in fields(RigSettings)} | NODE_ONLY)
+    unknown = [str(name) for name in parameters if name not in known]
+    if unknown:
+        near = get_close_matches(unknown[0], known, 1)
+        remedy = f'did you mean {near[0]}?' if near else 'remove it'
+        raise InputError(
+            f'{source}: expected only parameters of the node ({", ".join(known)}), got '
+            f'{", ".join(unknown)}; {remedy}'
+        )
 
 
 def _parameters(content: Any, source: str) -> Mapping[str, Any]:
@@ -55,6 +68,10 @@ def _parameters(content: Any, source: str) -> Mapping[str, Any]:
         parameters = nodes[0].get('ros__parameters')
         if isinstance(parameters, Mapping):
             return parameters
+    if isinstance(content, Mapping) and {'cameras', 'camera_from'} & content.keys():
+        raise InputError(
+            f'{source}: expected a parameter file, got a calibration; give it with --calibration'
+        )
     raise InputError(
         f'{source}: expected the parameters of one node below ros__parameters, got '
         f'{" ".join(str(content).split())[:60]}; write it as config/perception.yaml'

@@ -47,6 +47,12 @@ def test_refuses(tmp_path, content):
         read_calibration(tmp_path / 'rig.yaml')
 
 
+def test_a_parameter_file_is_told_apart(tmp_path):
+    (tmp_path / 'rig.yaml').write_text('/**:\n  ros__parameters: {threads: 2}\n')
+    with pytest.raises(InputError, match='parameter file; give it with --params'):
+        read_calibration(tmp_path / 'rig.yaml')
+
+
 def test_refuses_what_is_not_there(tmp_path):
     with pytest.raises(InputError, match='expected a calibration file'):
         read_calibration(tmp_path / 'none.yaml')

@@ -57,7 +57,8 @@ def test_only_the_node_has_the_others():
 @pytest.mark.parametrize(
     ('parameters', 'message'),
     [
-        ({'aligment': {}}, 'got aligment; remove it'),
+        ({'aligment': {}}, 'autostart.*, got aligment; did you mean alignment'),
+        ({'speed': 1}, 'got speed; remove it'),
         ({'alignment': {'lidar': {'max_age': 1}}}, 'got max_age; remove it'),
         ({'num_lidars': 'two'}, "expected int, got str 'two'"),
         ({'motion': 'wheels'}, "got 'wheels'; choose one"),
@@ -77,3 +78,9 @@ def test_refuses_what_is_no_parameter_file(tmp_path, text):
         read_rig_settings(path)
     with pytest.raises(InputError, match='No such file'):
         read_rig_settings(tmp_path / 'none.yaml')
+
+
+def test_a_calibration_is_told_apart(tmp_path):
+    (tmp_path / 'rig.yaml').write_text('camera_from: {}\ncameras: {}\n')
+    with pytest.raises(InputError, match='got a calibration; give it with --calibration'):
+        read_rig_settings(tmp_path / 'rig.yaml')
