@@ -46,7 +46,7 @@ setup(
     maintainer_email='maintainers@example.org',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={'mle_sam_ros.replay': ['*.html', '*.css', '*.js', 'templates/*']},
+    package_data={'mle_sam_ros.replay': ['*.schema.json', 'templates/*']},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (str(SHARE), ['package.xml']),
@@ -81,6 +81,7 @@ setup(
             *CONVERT,
             *FLEET,
             'hypothesis',
+            'jsonschema',
             'mypy',
             'onnx',
             'pytest',

@@ -225,7 +225,6 @@ class Tallies:
     def to_mapping(self) -> dict[str, Any]:
         """What `metrics.json` holds as `tallies`; the rest of the counts stands beside it."""
         return {
-            'levels': self.layout.levels,
             'whole': self.whole.to_mapping(self.layout),
             'conditions': {
                 name: tally.to_mapping(self.layout)
@@ -255,9 +254,8 @@ class Tallies:
     @classmethod
     def _from_metrics(cls, metrics: Mapping[str, Any]) -> Tallies:
         counted = metrics['tallies']
-        layout = Layout(
-            tuple(metrics['classes']), tuple(metrics['modalities']), int(counted['levels'])
-        )
+        levels = len(counted['whole']['router_weights'])
+        layout = Layout(tuple(metrics['classes']), tuple(metrics['modalities']), levels)
         tallies = cls(layout)
         tallies.whole = Tally.from_mapping(counted['whole'], layout)
         for name, mapping in counted['conditions'].items():
