@@ -7,11 +7,13 @@ from typing import BinaryIO
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex, Schema
 from mcap.summary import Summary
+from mle_sam_ros.bags.mcap_chunks import chunk_messages
 from mle_sam_ros.bags.metadata import custom_data_of
 from mle_sam_ros.core.errors import InputError
 import zstandard
 
 _MAGIC = b'\x89MCAP0\r\n'
+_CDR = 'cdr'
 # rosbag2 makes chunks of less than a mebibyte; a few damaged bytes can claim any size.
 _MAX_CHUNK_BYTES = 1 << 31
 # Opcode, length, two times, size, checksum, and the lengths of two fields, but not the former.
@@ -51,13 +53,13 @@ class McapFile:
             raise
         self.num_messages = summary.statistics.message_count if summary.statistics else 0
 
-    def raw(self, topics: Collection[str]) -> Iterator[tuple[int, str, bytes]]:
-        """(log_time_ns, topic, cdr) of these topics.
+    def raw(self, topics: Collection[str]) -> Iterator[tuple[int, str, memoryview]]:
+        """(log_time_ns, topic, cdr) of these topics; several may be read at a time.
 
         Raises:
             InputError: where the file turns out to be damaged.
         """
-        iterator = self._reader.iter_messages(topics=topics)
+        iterator = self._messages(topics)
         while True:
             # A damaged file makes the library raise whatever it trips over.
             try:
@@ -69,12 +71,31 @@ class McapFile:
                 ) from None
             if item is None:
                 return
-            _, channel, message = item
-            yield message.log_time, channel.topic, message.data
+            yield item
 
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+    def _messages(self, topics: Collection[str]) -> Iterator[tuple[int, str, memoryview]]:
+        summary = self._summary()
+        if not summary.chunk_indexes:  # then it must be read from the start
+            for _, channel, message in self._reader.iter_messages(topics=topics):
+                yield message.log_time, channel.topic, memoryview(message.data)
+            return
+        topic_of = {
+            number: channel.topic
+            if channel.message_encoding == _CDR and channel.topic in topics
+            else None
+            for number, channel in summary.channels.items()
+        }
+        # A chunk without an index of its messages may hold anything.
+        indexes = [
+            index
+            for index in summary.chunk_indexes
+            if any(map(topic_of.get, index.message_index_offsets or topic_of))
+        ]
+        yield from chunk_messages(self._stream, indexes, topic_of)
 
     def _custom_data(self) -> dict[str, str]:
         try:
@@ -148,7 +169,7 @@ def _claimed_bytes(index: ChunkIndex, stream: BinaryIO) -> int:
 
 def _topics(summary: Summary, path: Path) -> dict[str, tuple[str, str, str]]:
     channels = list(summary.channels.values())
-    ros = [channel for channel in channels if channel.message_encoding == 'cdr']
+    ros = [channel for channel in channels if channel.message_encoding == _CDR]
     if not ros:
         encodings = sorted({channel.message_encoding for channel in channels})
         raise InputError(

@@ -44,7 +44,7 @@ def unpacked_file(path: Path, stack: ExitStack) -> Path:
     return target
 
 
-def unpacked_message(data: bytes, where: str) -> bytes:
+def unpacked_message(data: bytes | memoryview, where: str) -> bytes | memoryview:
     """A serialised message, which may have been compressed by itself.
 
     The first bytes tell: a CDR message begins with a zero.
@@ -56,7 +56,7 @@ def unpacked_message(data: bytes, where: str) -> bytes:
     Raises:
         InputError: for a damaged message, or one that claims to be enormous.
     """
-    if not data.startswith(_MAGIC):
+    if data[: len(_MAGIC)] != _MAGIC:
         return data
     try:
         num_bytes = zstandard.frame_content_size(data)

@@ -43,7 +43,7 @@ class RawMessage(NamedTuple):
 
     log_time_ns: int
     topic: str
-    cdr: bytes
+    cdr: bytes | memoryview
 
 
 class Arrival(NamedTuple):
@@ -112,7 +112,7 @@ class BagReader:
             cdr = unpacked_message(data, f'{self.path}: {topic}')
             if self._definitions[topic][0] in EVENT_ARRAYS:
                 num_arrays[topic] += 1
-                cdr = self._as_packet(log_time_ns, topic, cdr, num_arrays[topic])
+                cdr = self._as_packet(log_time_ns, topic, bytes(cdr), num_arrays[topic])
             yield RawMessage(log_time_ns, topic, cdr)
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
@@ -205,7 +205,7 @@ class BagReader:
         return begins_with_header(self._store, self.topics[topic])
 
 
-def _stamp_ns(cdr: bytes) -> int | None:
+def _stamp_ns(cdr: bytes | memoryview) -> int | None:
     """The stamp of a message that begins with a header; the rest stays serialised."""
     if len(cdr) < 12:
         return None
