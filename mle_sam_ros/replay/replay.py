@@ -10,7 +10,8 @@ from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, 
 from mle_sam_ros.replay.session import open_session, Settings
 
 ANNOTATED_NAME = 'annotated.mcap'
-_NAMES = frozenset(
+# Of all files that a replay may write.
+RESULT_NAMES = frozenset(
     {METRICS_NAME, LATENCY_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME, ANNOTATED_NAME}
 )
 
@@ -34,7 +35,7 @@ def replay(settings: Settings, out: Path) -> dict[str, Any]:
         InputError: for anything that cannot be read, run, or written.
     """
     with (
-        output_directory(out, _NAMES) as draft,
+        output_directory(out, RESULT_NAMES) as draft,
         open_session(settings) as session,
         Annotated(
             draft / ANNOTATED_NAME, session.bundle.manifest, session.custom_data

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mle_sam_ros.bags.class_mapping import class_mapping
+from mle_sam_ros.bags.class_mapping import class_mapping, ClassMapping
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
 from mle_sam_ros.bags.drive import check_drop, Drive
 from mle_sam_ros.bags.label_files import LabelFiles
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.record import to_mapping
@@ -139,29 +140,39 @@ class Session:
             ],
             'bundle': bundle_identity(self.bundle),
             'software': software(self.engine.description),
-            'arguments': self._arguments(),
+            'arguments': arguments_of(self.settings, self.bundle.manifest, self.topics),
             'timeline': evaluation.timeline(),
             **scores(tallies),
         }
 
-    def _arguments(self) -> dict[str, Any]:
-        settings = self.settings
-        return {
-            'drop': sorted(settings.drop),
-            'all_subsets': settings.all_subsets,
-            'conditions': sorted(settings.conditions),
-            'faults': [str(fault) for fault in settings.faults],
-            'fault_seed': settings.fault_seed,
-            'labels': labels_identity(settings.labels),
-            'classes': classes_record(self.truth.mapping, self.bundle.manifest.class_names),
-            'topics': topics_record(self.topics),
-            'calibration': calibration_record(settings.calibration),
-            'rig': to_mapping(settings.rig),
-            'backend': settings.backend,
-            'threads': settings.threads,
-            'reuse_features': settings.reuse_features,
-            'keep_going': settings.keep_going,
-        }
+
+def arguments_of(settings: Settings, manifest: Manifest, topics: Topics) -> dict[str, Any]:
+    """What a replay with these settings is told, in full, as `metrics.json` has it.
+
+    Args:
+        settings: of the replay.
+        manifest: of the bundle.
+        topics: that the recording turned out to have.
+
+    Raises:
+        InputError: for a class mapping or label maps that cannot be read.
+    """
+    return {
+        'drop': sorted(settings.drop),
+        'all_subsets': settings.all_subsets,
+        'conditions': sorted(settings.conditions),
+        'faults': [str(fault) for fault in settings.faults],
+        'fault_seed': settings.fault_seed,
+        'labels': labels_identity(settings.labels),
+        'classes': classes_record(_class_mapping(settings, manifest), manifest.class_names),
+        'topics': topics_record(topics),
+        'calibration': calibration_record(settings.calibration),
+        'rig': to_mapping(settings.rig),
+        'backend': settings.backend,
+        'threads': settings.threads,
+        'reuse_features': settings.reuse_features,
+        'keep_going': settings.keep_going,
+    }
 
 
 @contextmanager
@@ -210,6 +221,9 @@ def open_session(settings: Settings) -> Iterator[Session]:
 
 def _truth(settings: Settings, bundle: Bundle, reader: BagReader, topics: Topics) -> Truth:
     files = LabelFiles(settings.labels) if settings.labels else None
+    return Truth(reader, topics.labels, files, _class_mapping(settings, bundle.manifest))
+
+
+def _class_mapping(settings: Settings, manifest: Manifest) -> ClassMapping | None:
     classes = settings.classes
-    mapping = class_mapping(classes, bundle.manifest.class_names) if classes else None
-    return Truth(reader, topics.labels, files, mapping)
+    return class_mapping(classes, manifest.class_names) if classes else None
