@@ -1,6 +1,8 @@
 """Bad input from outside: one line that says what, expected, got and the remedy; exit code 2."""
 
 import json
+import os
+import subprocess
 import sys
 
 from bundles import write_tiny_bundle
@@ -20,13 +22,17 @@ def drive(tmp_path):
     return write_drive(tmp_path / 'drive.mcap', num_frames=4)
 
 
+# Ours, and those of argparse.
+_REFUSALS = ('expected', 'invalid choice', 'required', 'unrecognized')
+
+
 def refuse(capsys, arguments, *words):
     """Run a command that must fail in one line that holds some words."""
     assert main([str(argument) for argument in arguments]) == 2
     output = capsys.readouterr()
     message = output.err.strip().splitlines()[-1]  # a progress bar may stand above it
     assert message.startswith('mle-sam: ')
-    assert ', got ' in message or 'expected' in message
+    assert any(text in message for text in _REFUSALS)
     for word in words:
         assert word in message
     assert 'Traceback' not in output.err
@@ -115,7 +121,8 @@ def test_a_good_bundle_is_described(capsys, bundle):
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        ([], ['BUNDLE and --backend', '--help']),
+        ([], ['BUNDLE and --backend', 'got no bundle']),
+        (['BUNDLE'], ['BUNDLE and --backend', 'tiny alone']),
         (['none', '--backend', 'onnx'], ['none: expected a bundle directory']),
         (['BUNDLE', '--backend', 'onnx', '--refittable'], ['onnx: expected no options']),
         (['BUNDLE', '--backend', 'tensorrt', '--optimization-level', '9'], ['0 to 5, got 9']),
@@ -147,7 +154,7 @@ def test_backends_are_those_of_the_runtime():
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
-        (['--condition', 'snow'], ['day, dusk', 'snow']),
+        (['--condition', 'snow'], ['dusk', 'snow']),
         (['--failure', 'flat_tyre'], ['motion_blur', 'flat_tyre']),
         (['--outage', 'radar:1:2'], ['lidar', 'radar']),
         (['--outage', 'lidar:5:2'], ['from < to', 'got 5.0 to 2.0']),
@@ -191,7 +198,53 @@ def test_calibration_file_that_is_none(capsys, tmp_path, bundle, drive):
     refuse(capsys, [*command, tmp_path / 'none.yaml'], 'none.yaml')
 
 
-@pytest.mark.parametrize('option', [['--topic', 'camera'], ['--drop', 'radar']])
-def test_replay_options(capsys, tmp_path, bundle, drive, option):
+@pytest.mark.parametrize(
+    'option',
+    [
+        ['--topic', 'camera'],
+        ['--drop', 'radar'],
+        ['--classes', 'towns'],
+        ['--motion', 'wings'],
+        ['--backend', 'abacus'],
+        ['--speed', '3'],
+    ],
+)
+def test_replay_options_are_refused_before_an_engine_is_opened(
+    capsys, monkeypatch, tmp_path, bundle, drive, option
+):
+    monkeypatch.setattr('mle_sam_ros.replay.session.open_engine', None)
     command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out']
     refuse(capsys, [*command, *option], option[1])
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_backend_that_the_bundle_cannot_serve_is_refused_in_one_step(
+    capsys, monkeypatch, tmp_path, bundle, drive
+):
+    pytest.importorskip('torch')
+    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
+    command = ['replay', drive, '--bundle', bundle, '--out', tmp_path / 'out']
+    refuse(capsys, [*command, '--backend', 'torch'], 'encoder_camera.pt2', '--programs')
+
+
+def test_choices_are_those_of_the_rooms():
+    from mle_sam_ros.cli import replay, simulation
+    from mle_sam_ros.core.ego_motion import MOTION_SOURCES
+    from mle_sam_ros.simulation.conditions import CONDITION_NAMES
+
+    assert replay._MOTIONS == MOTION_SOURCES
+    assert simulation._CONDITIONS == CONDITION_NAMES
+
+
+@pytest.mark.parametrize('arguments', [['info', 'DRIVE'], ['--help'], ['--version']])
+def test_a_reader_who_has_gone_is_no_error(drive, arguments):
+    """As of `mle-sam info drive.mcap | head -1`, but with nobody there from the start."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    names = [str(drive) if item == 'DRIVE' else item for item in arguments]
+    with os.fdopen(writing, 'wb') as pipe:
+        done = subprocess.run(
+            [sys.executable, '-m', 'mle_sam_ros.cli', *names],
+            stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, '')

@@ -174,7 +174,8 @@ def build_key(
     missing = next(name for name in names if name not in files)
     raise InputError(
         f'{bundle.directory}: expected {missing} for a {precision} engine of {backend}, got none; '
-        'export the bundle with it, or choose another precision or backend'
+        'export the bundle with it (for torch with --programs), or choose another precision or '
+        'backend'
     )
 
 

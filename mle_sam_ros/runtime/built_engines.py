@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.runtime.build import builder_of, BuildOptions, unreadable
+from mle_sam_ros.runtime.build import build_key, builder_of, BuildOptions, unreadable
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine_cache import (
     BuildRecord,
@@ -29,7 +29,8 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
     Raises:
         NotBuiltError: where there is none, or it was damaged, or nothing here can load it any
             more; says why and names the command.
-        InputError: for a backend that this machine cannot run.
+        InputError: for a backend that this machine cannot run, or a bundle that lacks what the
+            backend compiles.
     """
     builder = builder_of(backend)
     builder.environment(BuildOptions())  # raises where building would not help either
@@ -40,6 +41,7 @@ def load_built(bundle: Bundle, backend: str) -> DescribedEngine:
             misfits += [misfit] if misfit else []
             fitting += [] if misfit else [engine]
     if not fitting:
+        build_key(bundle, backend, BuildOptions())  # raises where nothing could be built of it
         raise NotBuiltError(
             f'{bundle.directory}: expected an engine built for {backend} on this machine, got '
             f'{"; ".join(sorted(set(misfits))) or "none"}; run: {build_command(bundle, backend)}'
