@@ -86,8 +86,12 @@ class Recording:
             _statuses(weights.message),
         )
 
+    def count(self) -> int:
+        """How many masks there are; `at` finds none afterwards."""
+        return self._masks.count()
+
     def count_unused(self) -> int:
-        """Masks that were never asked for; the last question to ask."""
+        """Masks that were never asked for; `at` finds none afterwards."""
         return self._masks.count() - self._masks.num_used
 
     def __enter__(self) -> 'Recording':

@@ -218,6 +218,16 @@ def declare_parameters(node: Node) -> NodeParameters:
     return _assembled(NodeParameters(), values, '')
 
 
+def changed_values(parameters: NodeParameters) -> dict[str, bool | int | float | str]:
+    """What is not as by default, by name, as ROS declares it: for the command line of a node."""
+    values = _leaves(parameters, '')
+    declared = {
+        setting.name: setting.type() if values[setting.name] is None else values[setting.name]
+        for setting in settings()
+    }
+    return {s.name: declared[s.name] for s in settings() if declared[s.name] != s.default}
+
+
 def _declare(node: Node, setting: Setting) -> Any:
     try:
         declared = node.declare_parameter(

@@ -5,16 +5,11 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-import time
 from types import TracebackType
 
-from lifecycle_msgs.msg import State
-from lifecycle_msgs.srv import GetState
 from mle_sam_ros.core.errors import InputError
-import rclpy
-from rclpy.context import Context
+from mle_sam_ros.ros.node_state import becomes_active
 
-NODE_NAME = '/mle_sam/perception'
 # The node's topics in its namespace, to those of recordings; the launch file does the same.
 REMAPPINGS = {
     'camera/image': '/camera/image',
@@ -79,27 +74,10 @@ class NodeProcess:
         Raises:
             InputError: if it ends, fails to configure, or takes too long; with its own words.
         """
-        context = Context()
-        rclpy.init(context=context)
-        try:
-            node = rclpy.create_node('supervisor', context=context)
-            executor = rclpy.executors.SingleThreadedExecutor(context=context)
-            executor.add_node(node)
-            client = node.create_client(GetState, f'{NODE_NAME}/get_state')
-            deadline_s = time.monotonic() + timeout_s
-            while time.monotonic() < deadline_s and self._process.poll() is None:
-                if not client.wait_for_service(0.2):
-                    continue
-                # The node answers only once it has finished configuring.
-                answer = client.call_async(GetState.Request())
-                executor.spin_until_future_complete(answer, 1.0)
-                if answer.done():
-                    if answer.result().current_state.id == State.PRIMARY_STATE_ACTIVE:
-                        return
-                    break
-            raise InputError(f'node: expected it to become active, got: {self._last_error()}')
-        finally:
-            rclpy.shutdown(context=context)
+        if not becomes_active(timeout_s, lambda: self._process.poll() is None):
+            raise InputError(
+                f'node: expected it to become active, got: {self._last_error()}; correct that'
+            )
 
     @property
     def pid(self) -> int:
@@ -115,6 +93,20 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+    def finish(self) -> None:
+        """End the node, and check that it lived until now and ended well.
+
+        Raises:
+            InputError: if it did not; with its own words.
+        """
+        lived = self._process.poll() is None
+        code = self.stop()
+        if code or not lived:
+            raise InputError(
+                'node: expected it to live until it is told to end, and to end with 0, got '
+                f'exit code {code} and: {self._last_error()}; start again, or report that'
+            )
 
     def __exit__(
         self,

@@ -1,6 +1,7 @@
 """Records topics into an MCAP file as they arrive, byte for byte."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 import threading
 import time
 from types import TracebackType
@@ -8,22 +9,37 @@ from types import TracebackType
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.message_types import message_class
+from mle_sam_ros.ros.node_state import NODE_NAME
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+
+# What the node publishes that a score is made of.
+NODE_TOPICS = {
+    f'{NODE_NAME}/mask': 'sensor_msgs/msg/Image',
+    f'{NODE_NAME}/confidence': 'sensor_msgs/msg/Image',
+    f'{NODE_NAME}/router_weights': 'diagnostic_msgs/msg/DiagnosticArray',
+    '/diagnostics': 'diagnostic_msgs/msg/DiagnosticArray',
+}
 
 
 class Recorder:
     """Records while its `with` block runs, on a thread of its own.
 
-    The log time of a message is when it arrived, by the wall clock or by another that is given.
+    The log time of a message is when it arrived, by the wall clock or by another that is asked
+    for. What arrives before /clock does is left out where that one counts.
 
     ```python
     with Recorder('out.mcap', {'/mle_sam/perception/mask': 'sensor_msgs/msg/Image'}) as recorder:
         ...
     print(recorder.counts)
     ```
+
+    Attributes:
+        counts: messages by topic.
+        latest: the last message by topic, serialised.
     """
 
     def __init__(
@@ -31,7 +47,8 @@ class Recorder:
         path: str,
         topics: Mapping[str, str],
         *,
-        now_ns: Callable[[], int] = time.time_ns,
+        now_ns: Callable[[], int] | None = None,
+        use_sim_time: bool = False,
         depth: int = 50,
     ) -> None:
         """Open the file and subscribe.
@@ -40,6 +57,7 @@ class Recorder:
             path: the `.mcap` file to write; it gets its name when the block ends without error.
             topics: name to type (`package/msg/Type`).
             now_ns: clock of the log times, as `Timeline.now_ns` of a player in this process.
+            use_sim_time: otherwise take them from /clock.
             depth: messages that the middleware may hold per topic.
 
         Raises:
@@ -47,11 +65,16 @@ class Recorder:
         """
         types = {topic: message_class(kind) for topic, kind in topics.items()}
         self.counts = dict.fromkeys(topics, 0)
+        self.latest: dict[str, bytes] = {}
         self._writer = BagWriter(path)
         self._context = Context()
         rclpy.init(context=self._context)
-        self._node = rclpy.create_node('recorder', context=self._context)
-        self._now_ns = now_ns
+        self._node = rclpy.create_node(
+            'recorder',
+            context=self._context,
+            parameter_overrides=[Parameter('use_sim_time', value=use_sim_time)],
+        )
+        self._now_ns = now_ns or (lambda: self._node.get_clock().now().nanoseconds)
         self._failure: Exception | None = None
         for topic, kind in topics.items():
             self._node.create_subscription(
@@ -61,10 +84,18 @@ class Recorder:
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name='recorder')
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it records; no longer, once a write has failed."""
+        return self._thread.is_alive()
+
     def _callback(self, topic: str, kind: str):
         def record(cdr: bytes) -> None:
-            self._writer.write_raw(topic, kind, cdr, self._now_ns())
-            self.counts[topic] += 1
+            log_time_ns = self._now_ns()
+            if log_time_ns:
+                self._writer.write_raw(topic, kind, cdr, log_time_ns)
+                self.counts[topic] += 1
+                self.latest[topic] = cdr
 
         return record
 
@@ -111,3 +142,24 @@ class Recorder:
             self._writer.discard()
         if kind is None and self._failure is not None:
             raise self._failure
+
+
+def record_until_interrupted(path: Path, use_sim_time: bool) -> dict[str, int]:
+    """Record what the node publishes, until Ctrl-C; returns the number of messages by topic.
+
+    Raises:
+        InputError: for a path that cannot be written, and where not one mask came.
+    """
+    with Recorder(str(path), NODE_TOPICS, use_sim_time=use_sim_time) as recorder:
+        try:
+            while recorder.is_running:
+                time.sleep(0.1)
+        except KeyboardInterrupt:
+            pass
+        mask_topic = next(iter(NODE_TOPICS))
+        if not recorder.counts[mask_topic]:
+            raise InputError(
+                f'recorder: expected masks on {mask_topic}, got none; start the node and its '
+                'sensors first, on the same ROS_DOMAIN_ID'
+            )
+    return recorder.counts

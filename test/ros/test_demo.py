@@ -51,7 +51,7 @@ def test_node_and_replay_agree(tmp_path, monkeypatch, environment, capsys):
 
     assert {path.name for path in out.iterdir()} == {
         'drive.mcap', 'node.mcap', 'calibration.yaml', 'node.log',
-        'metrics.json', 'report.html', 'overlay.png', 'overlay.mp4',
+        'metrics.json', 'latency.json', 'report.html', 'overlay.png', 'overlay.mp4',
     }  # fmt: skip
     assert json.loads((out / 'metrics.json').read_text()) == metrics
     frames, agreement = metrics['frames'], metrics['agreement']

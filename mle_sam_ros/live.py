@@ -1,0 +1,154 @@
+"""`mle-sam live-replay`: a recorded drive through the real node over ROS 2, scored as a replay."""
+
+from dataclasses import dataclass, replace
+import os
+from pathlib import Path
+import sys
+from typing import Any
+
+from mle_sam_ros.bags.calibration import calibration_of
+from mle_sam_ros.bags.calibration_file import write_calibration
+from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
+from mle_sam_ros.bags.reader import BagReader, open_bag
+from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.replay.latency import LATENCY_NAME
+from mle_sam_ros.replay.output_directory import output_directory
+from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
+from mle_sam_ros.replay.score_recording import score_recording
+from mle_sam_ros.replay.session import Settings
+from mle_sam_ros.ros.environment import free_domain_id, private_environment
+from mle_sam_ros.runtime.bundle import Bundle
+
+RECORDING_NAME = 'node.mcap'
+CALIBRATION_NAME = 'calibration.yaml'
+LOG_NAME = 'node.log'
+_SCORE_NAMES = frozenset({METRICS_NAME, LATENCY_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME})
+LIVE_NAMES = _SCORE_NAMES | {RECORDING_NAME, CALIBRATION_NAME, LOG_NAME}
+PLAYERS = ('auto', 'rosbag2', 'mle_sam')
+
+
+@dataclass(frozen=True)
+class Live:
+    """How a drive is played to the node.
+
+    Attributes:
+        rate: 0.5 plays half as fast, for a machine that is slower than the vehicle's.
+        player: of `PLAYERS`; auto takes `ros2 bag play` where that is installed.
+        is_running: whether the node runs already, on this process's ROS domain. Otherwise one is
+            started, on a domain of its own that nothing outside this machine hears.
+    """
+
+    rate: float = 1.0
+    player: str = 'auto'
+    is_running: bool = False
+
+
+def live_replay(settings: Settings, live: Live, out: Path) -> dict[str, Any]:
+    """Play a drive to the node over DDS, and score what it published.
+
+    Args:
+        settings: the drive, the model, and what to score, as for a replay.
+        live: how to play it.
+        out: directory to make: what the node published, metrics, report, pictures.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: for a recording or bundle that cannot be used, and where node or player fail.
+    """
+    with output_directory(out, LIVE_NAMES) as draft:
+        return live_replay_into(settings, live, draft)
+
+
+def live_replay_into(settings: Settings, live: Live, directory: Path) -> dict[str, Any]:
+    """As `live_replay`, but writes to a directory that is there."""
+    _record(settings, live, directory)
+    say('scoring the masks, and replaying the drive for comparison')
+    return score_recording(_as_node(settings), directory / RECORDING_NAME, directory)
+
+
+def score(settings: Settings, recording_path: Path, out: Path) -> dict[str, Any]:
+    """Score what a node published of a drive earlier.
+
+    Args:
+        settings: the drive, the model, and what to score, as for a replay.
+        recording_path: what the node published, as `mle-sam record` writes it.
+        out: directory to make: metrics, report, pictures.
+
+    Returns:
+        The content of `metrics.json`.
+
+    Raises:
+        InputError: as `score_recording`, and for an output directory that holds something else.
+    """
+    with output_directory(out, _SCORE_NAMES) as draft:
+        return score_recording(_as_node(settings), recording_path, draft)
+
+
+def _record(settings: Settings, live: Live, directory: Path) -> None:
+    """Play the drive to the node and record its answers."""
+    manifest = Bundle.open(settings.bundle_path).manifest
+    if not live.is_running:
+        os.environ.update(private_environment(free_domain_id()))
+    # Only now: the middleware reads the environment when it is loaded.
+    from mle_sam_ros.ros.live_drive import play_and_record
+    from mle_sam_ros.ros.parameters import changed_values
+    from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
+    from mle_sam_ros.ros.rosbag2_player import has_rosbag2
+    from mle_sam_ros.ros.running_node import RunningNode
+    from mle_sam_ros.ros.wiring import wire
+
+    with open_bag(settings.bag_path) as reader:
+        topics = find_topics(reader, settings.topics, aligned_streams(manifest))
+        wiring = wire(reader, topics, manifest, settings.rig, settings.drop)
+        hears_transforms = topics.tf_static in wiring.remap
+        calibration = _calibration(settings, reader, topics, hears_transforms)
+    with_rosbag2 = live.player == 'rosbag2' or (
+        live.player == 'auto' and has_rosbag2() and settings.bag_path.suffix != '.bag'
+    )
+    node: NodeProcess | RunningNode = RunningNode()
+    if not live.is_running:
+        write_calibration(directory / CALIBRATION_NAME, calibration)
+        parameters = {
+            **changed_values(wiring.parameters),
+            'bundle': settings.bundle_path.absolute(),
+            'calibration_file': (directory / CALIBRATION_NAME).absolute(),
+            'backend': settings.backend,
+            'threads': settings.threads or 0,
+            'reuse_features': settings.reuse_features,
+            'use_sim_time': True,
+        }
+        say(f'starting the node on ROS domain {os.environ["ROS_DOMAIN_ID"]}')
+        node = NodeProcess(parameters, REMAPPINGS, os.environ, directory / LOG_NAME)
+    with node:
+        node.wait_until_active()
+        program = 'ros2 bag play' if with_rosbag2 else 'mle-sam play'
+        say(f'playing {settings.bag_path.name} to the node with {program}')
+        play_and_record(
+            settings.bag_path, wiring.remap, directory / RECORDING_NAME, live.rate, with_rosbag2
+        )
+        node.finish()
+
+
+def _as_node(settings: Settings) -> Settings:
+    """The node counts what it cannot use, and goes on."""
+    return replace(settings, keep_going=True)
+
+
+def _calibration(
+    settings: Settings, reader: BagReader, topics: Topics, hears_transforms: bool
+) -> Calibration:
+    """What was given; where the node cannot hear /tf_static, with what the recording knows."""
+    given = settings.calibration or Calibration()
+    if hears_transforms:
+        return given
+    recorded = calibration_of(reader, topics, settings.rig.camera_rectified)
+    return Calibration(
+        {**recorded.cameras, **given.cameras}, {**recorded.camera_from, **given.camera_from}
+    )
+
+
+def say(text: str) -> None:
+    """Tell what goes on, beside the results on standard output."""
+    print(text, file=sys.stderr, flush=True)
