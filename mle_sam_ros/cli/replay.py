@@ -25,9 +25,7 @@ def add_commands(commands: Commands) -> None:
     replay = add_command(
         commands, 'replay', _replay, 'run a recorded drive through a model and score it'
     )
-    replay.add_argument(
-        'bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory'
-    )
+    replay.add_argument('bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory')
     replay.add_argument('--out', type=Path, required=True, help='directory to write')
     add_replay_options(replay)
 
@@ -42,6 +40,13 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
         '--subsets', choices=('all',), help='also score every subset of the sensors'
     )
     parser.add_argument('--video', action='store_true', help='also write overlay.mp4')
+    parser.add_argument(
+        '--rerun', action='store_true', help='also write drive.rrd, for the Rerun viewer'
+    )
+    parser.add_argument(
+        '--annotated', choices=('full', 'masks', 'none'), default='full',
+        help='how much goes into annotated.mcap; masks is without pictures and points, and faster',
+    )  # fmt: skip
     add_topic_option(
         parser,
         'where the names do not tell: camera, camera_info, event, event_camera_info, lidar, '
@@ -52,6 +57,12 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
         '--keep-going', action='store_true',
         help='count messages that cannot be used and go on, as the node does',
     )  # fmt: skip
+    parser.add_argument(
+        '--fault', action='append', default=[], metavar='STREAM:KIND=VALUE[@FROM-TO]',
+        help='what is to go wrong, as in lidar:drop=1@4-6 (docs/replay_faults.md); may be given '
+        'again',
+    )  # fmt: skip
+    parser.add_argument('--fault-seed', type=int, default=0, help='of the chance in faults')
     parser.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     parser.add_argument(
         '--params', type=Path, metavar='YAML', help="the node's parameter file: pairing in time, "
@@ -85,6 +96,7 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
     from mle_sam_ros.bags.calibration_file import read_calibration
     from mle_sam_ros.bags.settings_file import read_rig_settings
     from mle_sam_ros.core.settings import RigSettings
+    from mle_sam_ros.replay.faults.parse import parse_fault
     from mle_sam_ros.replay.replay import Settings
 
     rig = read_rig_settings(options.params) if options.params else RigSettings()
@@ -96,6 +108,8 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
         drop=options.drop,
         all_subsets=options.subsets == 'all',
         with_video=options.video,
+        annotated=options.annotated,
+        with_rerun=options.rerun,
         topics=topics_of(options),
         calibration=read_calibration(options.calibration) if options.calibration else None,
         labels=options.labels,
@@ -103,6 +117,8 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
         backend=options.backend,
         threads=options.threads,
         reuse_features=options.reuse_features,
+        faults=tuple(parse_fault(text) for text in options.fault),
+        fault_seed=options.fault_seed,
         keep_going=options.keep_going,
         rig=rig,
     )

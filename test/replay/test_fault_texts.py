@@ -10,7 +10,7 @@ import pytest
 EXAMPLES = [
     'lidar:drop=1@4-6', 'odometry:delay=0.1', 'event:jitter=0.02@0-1.5', 'lidar_2:rate=5',
     'depth:freeze=0.5', 'camera:stamp=-0.05', 'event:stamp=0.05@1-2', 'lidar:rotate=1.5',
-    'lidar:rotate=-1.5:z', 'event:shift=10:x@2-3', 'thermal:noise=uniform', 'camera:exposure=3',
+    'lidar:rotate=-1.5:z', 'lidar:shift=10:x@2-3', 'thermal:noise=uniform', 'camera:exposure=3',
     'event:burst=20000000', 'lidar:beams=0.5', 'tf:drop=0.1',
 ]  # fmt: skip
 
@@ -54,6 +54,7 @@ def test_without_a_window_it_is_always():
         ('lidar:rotate=1:w', "x, y or z, got 'w'"),
         ('lidar:rotate=1:', 'x, y or z'),
         ('lidar:rotate=z', 'degrees'),
+        ('event:shift=1', "shift of lidar.*got 'event'"),
         ('lidar:burst=1e6', "burst of event, got 'lidar'"),
         ('event:beams=0.5', "beams of lidar.*got 'event'"),
         ('lidar:exposure=1', "exposure of camera, got 'lidar'"),

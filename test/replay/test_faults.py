@@ -166,15 +166,17 @@ def test_rotate_turns_the_sensor_where_it_stands():
 
 def test_misplacements_add_up_and_end():
     changes = of(
-        inject(drive(10), 'lidar:shift=10:x@0.2-0.6', 'lidar:shift=-40:y@0.4-20', 'event:shift=5'),
+        inject(
+            drive(10), 'lidar:shift=10:x@0.2-0.6', 'lidar:shift=-40:y@0.4-20', 'lidar_2:shift=5'
+        ),
         MISPLACED,
     )
     lidar = [item for item in changes if item.message.stream == 'lidar']
     assert times_ms(lidar) == [200, 400, 600]
     moved = [item.message.error[:3, 3].tolist() for item in lidar]
     np.testing.assert_allclose(moved, [[0.1, 0, 0], [0.1, -0.4, 0], [0, -0.4, 0]])
-    (event,) = [item for item in changes if item.message.stream == 'event']
-    assert np.linalg.norm(event.message.error[:3, 3]) == pytest.approx(0.05)
+    (other,) = [item for item in changes if item.message.stream == 'lidar_2']
+    assert np.linalg.norm(other.message.error[:3, 3]) == pytest.approx(0.05)
 
 
 def test_an_axis_by_chance_is_the_same_for_the_same_seed():
@@ -199,7 +201,7 @@ def test_a_burst_comes_on_top_of_what_was_seen(clean):
     flooded, decoder = stream_of(of(inject(clean, 'event:burst=1e5@0.35-0.75'), 'event'))
     seen, _ = stream_of(of(clean, 'event'))
     extra = [len(one) - len(other) for one, other in zip(flooded, seen, strict=True)]
-    assert extra[:4] == extra[8:] + [0, 0] == [0, 0, 0, 0]
+    assert extra[:4] == [*extra[8:], 0, 0] == [0, 0, 0, 0]
     # 100 ms from packet to packet.
     np.testing.assert_allclose(extra[4:8], 1e4, rtol=0.05)
     assert decoder.counters.restarts == decoder.counters.rejected_packets == 0

@@ -95,8 +95,12 @@ class Fault(ABC):
             )
 
     def __str__(self) -> str:
-        window = '' if self.window == ALWAYS else f'@{self.window}'
-        return f'{self.stream}:{self.kind}={self.value_text}{window}'
+        return self.name if self.window == ALWAYS else f'{self.name}@{self.window}'
+
+    @property
+    def name(self) -> str:
+        """What it is, whenever it holds."""
+        return f'{self.stream}:{self.kind}={self.value_text}'
 
     @classmethod
     @abstractmethod

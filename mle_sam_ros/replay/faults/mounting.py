@@ -83,11 +83,21 @@ class Rotate(MountingFault):
 
 @dataclass(frozen=True)
 class Shift(MountingFault):
-    """The sensor is believed to stand so many centimetres beside its place."""
+    """The sensor is believed to stand so many centimetres beside its place.
+
+    Of an event camera it would change nothing: how far off is what it saw is not known, so only
+    its rotation counts.
+    """
 
     kind = 'shift'
     takes = 'centimetres'
+    victims = 'lidar, lidar_2 to lidar_9'
     low, high = -1000.0, 1000.0
+
+    @classmethod
+    def befalls(cls, stream: str) -> bool:
+        """Whether a stream can have it."""
+        return is_lidar(stream)
 
     def _along(self, axis: np.ndarray) -> np.ndarray:
         error = np.eye(4)
