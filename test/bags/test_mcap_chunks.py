@@ -1,0 +1,119 @@
+"""Messages come from chunks as the mcap library gives them, whatever the chunks are like."""
+
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mcap.reader import make_reader
+from mcap.writer import CompressionType, IndexType, Writer
+from mle_sam_ros.bags import mcap_chunks
+from mle_sam_ros.bags.mcap_file import McapFile
+from mle_sam_ros.core.errors import InputError
+import pytest
+
+TOPICS = ('/a', '/b', '/c')
+
+
+def write(path: Path, messages, compression=CompressionType.ZSTD, chunk_bytes=200, **options):
+    with path.open('wb') as stream:
+        writer = Writer(stream, chunk_size=chunk_bytes, compression=compression, **options)
+        writer.start(profile='ros2')
+        schema = writer.register_schema('std_msgs/msg/String', 'ros2msg', b'string data')
+        channels = {topic: writer.register_channel(topic, 'cdr', schema) for topic in TOPICS}
+        for topic, log_time_ns, data in messages:
+            writer.add_message(channels[topic], log_time_ns, data, log_time_ns)
+        writer.finish()
+    return path
+
+
+def by_library(path: Path, topics):
+    """The reference: one thread, one message after another."""
+    with path.open('rb') as stream:
+        messages = make_reader(stream, validate_crcs=True).iter_messages(topics=topics)
+        return [(m.log_time, channel.topic, m.data) for _, channel, m in messages]
+
+
+def by_us(path: Path, topics):
+    file = McapFile(path)
+    try:
+        return [(time, topic, bytes(data)) for time, topic, data in file.raw(topics)]
+    finally:
+        file.close()
+
+
+MESSAGES = st.lists(
+    # Times far out of order, so that chunks overlap; many of them equal.
+    st.tuples(st.sampled_from(TOPICS), st.integers(0, 30), st.binary(max_size=120)),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    messages=MESSAGES,
+    compression=st.sampled_from(CompressionType),
+    topics=st.sets(st.sampled_from(TOPICS)),
+    index_types=st.sampled_from([IndexType.ALL, IndexType.CHUNK]),
+    use_chunking=st.booleans(),
+)
+def test_messages_are_those_of_the_library(
+    tmp_path_factory, messages, compression, topics, index_types, use_chunking
+):
+    path = tmp_path_factory.mktemp('mcap') / 'a.mcap'
+    write(
+        path, messages, compression, index_types=index_types, use_chunking=use_chunking,
+        enable_crcs=True,
+    )  # fmt: skip
+    assert by_us(path, topics) == by_library(path, topics)
+
+
+def test_several_may_be_read_at_a_time(tmp_path):
+    messages = [(TOPICS[i % 3], i, bytes([i] * 90)) for i in range(60)]
+    file = McapFile(write(tmp_path / 'a.mcap', messages))
+    one, other = file.raw(['/a']), file.raw(['/b', '/c'])
+    times = [(next(one)[0], next(other)[0]) for _ in range(20)]
+    assert [time for time, _ in times] == list(range(0, 60, 3))
+    assert next(one, None) is None
+    one.close()
+    other.close()
+    file.close()
+
+
+def test_enormous_chunks_are_read_one_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcap_chunks, '_MAX_BYTES_AHEAD', 10)
+    monkeypatch.setattr(mcap_chunks, 'Ahead', None)
+    messages = [('/a', i, bytes(90)) for i in range(9)]
+    assert len(by_us(write(tmp_path / 'a.mcap', messages), ['/a'])) == 9
+
+
+# The head of the only chunk: where in its record, what to write there, and what is said.
+DAMAGES = {
+    'opcode': (0, b'\x07', 'a chunk that ends too early'),
+    'checksum': (1 + 8 + 24, b'\xff\xff\xff\xff', 'a wrong checksum'),
+    'length of the name': (1 + 8 + 28, b'\xff\xff\xff\x7f', 'requires a buffer'),
+    'length of the content': (1 + 8 + 32, b'\xff' * 8, 'a chunk that ends too early'),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGES)
+def test_damaged_chunks_are_told(tmp_path, name):
+    offset, change, words = DAMAGES[name]
+    messages = [('/a', i, bytes(100)) for i in range(2)]
+    path = write(tmp_path / 'a.mcap', messages, CompressionType.NONE, 1000)
+    with path.open('rb') as stream:
+        (index,) = make_reader(stream).get_summary().chunk_indexes
+    whole, place = path.read_bytes(), index.chunk_start_offset + offset
+    path.write_bytes(whole[:place] + change + whole[place + len(change) :])
+    with pytest.raises(InputError, match=words):
+        by_us(path, ['/a'])
+
+
+@pytest.mark.parametrize('compression', [CompressionType.ZSTD, CompressionType.LZ4])
+def test_a_chunk_of_another_size_than_it_says(tmp_path, compression):
+    path = write(tmp_path / 'a.mcap', [('/a', 1, bytes(100))], compression, 1000)
+    with path.open('rb') as stream:
+        (index,) = make_reader(stream).get_summary().chunk_indexes
+    whole, place = path.read_bytes(), index.chunk_start_offset + 1 + 8 + 16
+    path.write_bytes(whole[:place] + (20).to_bytes(8, 'little') + whole[place + 8 :])
+    with pytest.raises(InputError, match=r'bytes in the place of 20|ZstdError|damaged'):
+        by_us(path, ['/a'])
