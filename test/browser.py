@@ -78,7 +78,7 @@ class Browser:
             self._note(answer)
 
     def open(self, path: Path, width: int, height: int, scheme: str = 'light') -> None:
-        """Show a file in a window of that size, in `light` or `dark`, and wait until it is there."""
+        """Show a file in a window of that size, `light` or `dark`, and wait until it is there."""
         self.complaints.clear()
         self.requests.clear()
         self._events.clear()

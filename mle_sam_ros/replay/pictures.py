@@ -1,11 +1,14 @@
-"""A drive in pictures: the moments to show, one sheet of them, and the frames of a video."""
+"""A drive in pictures: one sheet of its scenes, and the frames of a video."""
 
-from collections import Counter
+from collections.abc import Sequence
 
+import cv2
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, Scene, TRUTH
 from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
 from mle_sam_ros.replay.tiles import (
+    blank_tile,
     camera_tile,
     mask_tile,
     MODALITY_COLOURS,
@@ -17,79 +20,37 @@ import numpy as np
 
 _MARGIN = 16
 _GAP = 6
-_A_WHILE = 8  # frames
 
 
-class Storyboard:
-    """Keeps the frames to show of a drive whose length is not known beforehand.
-
-    They are evenly spaced, and for every set of sensors that was present for a while but is not
-    among them, there is one more.
-    """
-
-    def __init__(self, num_frames: int = 6) -> None:
-        self._num_frames = num_frames
-        self._kept: list[Frame] = []
-        self._stride = 1
-        self._num_seen = 0
-        self._num_with: Counter[frozenset[str]] = Counter()
-        self._example_of: dict[frozenset[str], Frame] = {}
-
-    def add(self, frame: Frame) -> None:
-        """Offer the next frame."""
-        if self._num_seen % self._stride == 0:
-            self._kept.append(frame)
-        self._num_seen += 1
-        if len(self._kept) == 4 * self._num_frames:
-            self._kept = self._kept[::2]
-            self._stride *= 2
-        self._num_with[frame.present] += 1
-        if self._num_with[frame.present] == _A_WHILE:
-            self._example_of[frame.present] = frame
-
-    @property
-    def frames(self) -> list[Frame]:
-        """The frames to show, in the order of their stamps."""
-        count = min(self._num_frames, len(self._kept))
-        # Each from the middle of its share.
-        even = [self._kept[(2 * i + 1) * len(self._kept) // (2 * count)] for i in range(count)]
-        shown = {frame.present for frame in even}
-        more = [frame for present, frame in self._example_of.items() if present not in shown]
-        return sorted(even + more, key=lambda frame: frame.stamp_ns)
-
-
-def overview(frames: list[Frame], manifest: Manifest, start_ns: int) -> np.ndarray:
-    """Draw one row per frame: camera, mask, other sensors, ground truth, and the trust in each.
+def overview(scenes: Sequence[Scene], manifest: Manifest, start_ns: int) -> np.ndarray:
+    """Draw one row per scene: camera, mask, other sensors, ground truth, and the trust in each.
 
     Args:
-        frames: the rows, at least one.
+        scenes: the rows, at least one.
         manifest: classes, palette and modalities.
         start_ns: stamp that counts as 0 s.
 
     Returns:
         (H, W, 3) uint8.
     """
-    tile_hw = _tile_hw(frames, height=208)
-    others = manifest.modalities[1:]
-    titles = ['camera', 'mask', *(modality.name for modality in others), 'ground truth']
+    tile_hw = _tile_hw(scenes[0], height=208)
+    others = [name for name in manifest.modality_names if name != CAMERA]
+    titles = [CAMERA, MASK, *others, TRUTH]
     step_x, step_y = tile_hw[1] + _GAP, tile_hw[0] + 44
     top = 62
-    sheet = Sheet((top + len(frames) * step_y + 44, 2 * _MARGIN + len(titles) * step_x - _GAP))
+    sheet = Sheet((top + len(scenes) * step_y + 44, 2 * _MARGIN + len(titles) * step_x - _GAP))
     for column, title in enumerate(titles):
         sheet.text(title, _MARGIN + column * step_x + tile_hw[1] // 2, 34, 22, anchor='mm')
-    for row, frame in enumerate(frames):
-        tiles = [
-            camera_tile(frame, tile_hw),
-            mask_tile(frame, manifest, tile_hw),
-            *(raster_tile(frame, modality, tile_hw) for modality in others),
-            truth_tile(frame, manifest, tile_hw),
-        ]
+    for row, scene in enumerate(scenes):
         y = top + row * step_y
-        for column, tile in enumerate(tiles):
-            sheet.paste(tile, _MARGIN + column * step_x, y)
-        _mark_absent(sheet, frame, manifest, tile_hw, step_x, y)
-        _trust_line(sheet, frame, manifest, y + tile_hw[0] + 18, len(titles) * step_x, start_ns)
-    _legend(sheet, manifest, _MARGIN, top + len(frames) * step_y + 12, len(titles) * step_x)
+        for column, title in enumerate(titles):
+            x = _MARGIN + column * step_x
+            sheet.paste(_tile(scene, title, tile_hw), x, y)
+            if title in manifest.modality_names and title not in scene.present:
+                middle = x + tile_hw[1] // 2, y + tile_hw[0] // 2
+                sheet.text(f'{title} absent', *middle, 24, FAINT, 'mm')
+        _trust_line(sheet, scene, manifest, y + tile_hw[0] + 18, len(titles) * step_x, start_ns)
+    _legend(sheet, manifest, _MARGIN, top + len(scenes) * step_y + 12, len(titles) * step_x)
     return sheet.pixels
 
 
@@ -131,28 +92,25 @@ def video_panel(frame: Frame, manifest: Manifest, start_ns: int) -> np.ndarray:
     return sheet.pixels
 
 
-def _tile_hw(frames: list[Frame], height: int) -> tuple[int, int]:
-    mask_height, mask_width = frames[0].label_map.shape
+def _tile_hw(scene: Scene, height: int) -> tuple[int, int]:
+    mask_height, mask_width = decode_picture(scene.pictures[MASK]).shape[:2]
     return height, round(height * mask_width / mask_height)
 
 
-def _mark_absent(
-    sheet: Sheet, frame: Frame, manifest: Manifest, tile_hw: tuple[int, int], step_x: int, y: int
-) -> None:
-    columns = {manifest.modality_names[0]: 0}
-    columns |= {name: 2 + i for i, name in enumerate(manifest.modality_names[1:])}
-    for name, column in columns.items():
-        if name not in frame.present:
-            x = _MARGIN + column * step_x + tile_hw[1] // 2
-            sheet.text(f'{name} absent', x, y + tile_hw[0] // 2, 24, FAINT, 'mm')
+def _tile(scene: Scene, name: str, tile_hw: tuple[int, int]) -> np.ndarray:
+    """A picture of the scene, (h, w, 3) uint8; dark stripes where there is nothing to show."""
+    jpeg = scene.pictures.get(name)
+    if jpeg is None:
+        return blank_tile(tile_hw)
+    return cv2.resize(decode_picture(jpeg), tile_hw[::-1], interpolation=cv2.INTER_AREA)
 
 
 def _trust_line(
-    sheet: Sheet, frame: Frame, manifest: Manifest, y: int, width: int, start_ns: int
+    sheet: Sheet, scene: Scene, manifest: Manifest, y: int, width: int, start_ns: int
 ) -> None:
     """The time of a row, and its router weights, mean over the levels, as one bar."""
-    mean = frame.router_weights.mean(axis=0)
-    sheet.text(f't = {(frame.stamp_ns - start_ns) / 1e9:.2f} s', _MARGIN, y, 18)
+    mean = scene.router_weights.mean(axis=0)
+    sheet.text(f't = {(scene.stamp_ns - start_ns) / 1e9:.2f} s', _MARGIN, y, 18)
     x = _MARGIN + 130
     for name, weight, shade in zip(manifest.modality_names, mean, MODALITY_COLOURS, strict=False):
         sheet.swatch(x, y, 14, shade)

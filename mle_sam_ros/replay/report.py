@@ -1,24 +1,21 @@
-"""`report.html`: one file that shows a drive's score to a person, without a network."""
+"""`report.html`: one file that shows the score of a drive, or of a fleet, without a network."""
 
 import base64
 from collections.abc import Mapping, Sequence
+import hashlib
 import math
 from pathlib import Path
 from typing import Any
 
-import cv2
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay import charts
-from mle_sam_ros.replay.evaluation import Evaluation
-from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.tiles import (
-    camera_tile,
-    mask_tile,
-    MODALITY_COLOURS,
-    raster_tile,
-    truth_tile,
-)
+from mle_sam_ros.replay.aggregate import FleetRow
+from mle_sam_ros.replay.album import Album
+from mle_sam_ros.replay.causes import find_causes
+from mle_sam_ros.replay.course import Course
+from mle_sam_ros.replay.evaluation import Moment
+from mle_sam_ros.replay.report_scene import scene_view
+from mle_sam_ros.replay.tiles import ERROR_SURE, ERROR_UNSURE, MODALITY_COLOURS, UNKNOWN
 import numpy as np
 
 _TEMPLATES = Path(__file__).parent / 'templates'
@@ -29,8 +26,10 @@ def write_report(
     title: str,
     metrics: Mapping[str, Any],
     latency: Mapping[str, Any],
-    evaluation: Evaluation,
-    scenes: Sequence[Frame],
+    manifest: Manifest,
+    moments: Sequence[Moment] = (),
+    album: Album | None = None,
+    recordings: Sequence[FleetRow] = (),
 ) -> None:
     """Write the page.
 
@@ -39,9 +38,123 @@ def write_report(
         title: heading of the page.
         metrics: content of `metrics.json`.
         latency: content of `latency.json`.
-        evaluation: of the same run, for what happened over time.
-        scenes: frames to show.
+        manifest: of the bundle.
+        moments: of the drive; none for a fleet.
+        album: that was offered every frame; None for a fleet.
+        recordings: of a fleet.
     """
+    start_ns = _start_ns(metrics, moments)
+    context: dict[str, Any] = {
+        'title': title,
+        'metrics': metrics,
+        'latency': latency,
+        'manifest': manifest,
+        'modality_colours': [_hex(shade) for shade in MODALITY_COLOURS],
+        'class_colours': {item.name: _hex(item.colour) for item in manifest.classes},
+        'error_colours': [_hex(shade) for shade in (ERROR_UNSURE, ERROR_SURE, UNKNOWN)],
+        'worst_class': _lowest(metrics['iou']),
+        'worst_condition': _lowest(
+            {name: item['miou'] for name, item in metrics['conditions'].items()}
+        ),
+        'recordings': recordings,
+        'classes': _classes(metrics),
+        'is_scored': metrics['frames_scored'] > 0,
+        'findings': [],
+        'worst': [],
+        'even': [],
+        'course': None,
+    }
+    if moments and album is not None:
+        context |= _drive(metrics, manifest, moments, album, start_ns)
+    script = (_TEMPLATES / 'report.js').read_text(encoding='utf-8')
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = (
+        _environment()
+        .get_template('report.html')
+        .render(**context, script=script, script_hash=f'sha256-{digest}')
+    )
+    path.write_text(page, encoding='utf-8')
+
+
+def _drive(
+    metrics: Mapping[str, Any],
+    manifest: Manifest,
+    moments: Sequence[Moment],
+    album: Album,
+    start_ns: int,
+) -> dict[str, Any]:
+    """What only a single drive has: its course, its scenes, their causes."""
+    timeline = metrics['timeline']
+    miou = np.array([item.miou for item in moments])
+    is_scored = not np.isnan(miou).all()
+    scores = miou if is_scored else album.signs.confidences
+    findings = find_causes(
+        moments, scores, list(album.signs.found()), timeline, start_ns, manifest.modality_names
+    )
+    index_of = {item.stamp_ns: index for index, item in enumerate(moments)}
+
+    def views(scenes: Sequence[Any]) -> list[dict[str, Any]]:
+        return [
+            scene_view(scene, manifest, findings, index_of[scene.stamp_ns], timeline, start_ns)
+            for scene in scenes
+        ]
+
+    return {
+        'is_scored': is_scored,
+        'findings': [item for item in findings if not math.isnan(item.drop)],
+        'worst': views(album.worst),
+        'even': views(album.even),
+        'course': Course(manifest, moments, album.signs.confidences, timeline, start_ns)
+        if len(moments) > 1
+        else None,
+    }
+
+
+def _classes(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row for each class."""
+    names = metrics['classes']
+    confusion = np.array(metrics['tallies']['whole']['confusion'], np.int64)
+    total = max(1, int(confusion.sum()))
+    rows = []
+    for index, name in enumerate(names):
+        of_class = int(confusion[index].sum())
+        wrong = confusion[index].copy()
+        wrong[index] = 0
+        other = int(wrong.argmax())
+        rows.append(
+            {
+                'name': name,
+                'iou': metrics['iou'][name],
+                'boundary': metrics['boundary_iou']['iou'][name],
+                'steady': metrics['temporal_consistency']['iou'][name],
+                'share': of_class / total if of_class else None,
+                'taken_for': (*names, 'no class')[other] if wrong.any() else None,
+                'taken_share': int(wrong[other]) / of_class if of_class else None,
+            }
+        )
+    return rows
+
+
+def _mean_weights(router_weights: Mapping[str, Mapping[str, Any]]) -> list[float]:
+    """By modality, mean over the levels."""
+    rows = [[item['mean'] for item in level.values()] for level in router_weights.values()]
+    return np.mean(rows, axis=0).tolist() if rows else []
+
+
+def _start_ns(metrics: Mapping[str, Any], moments: Sequence[Moment]) -> int:
+    """What counts as 0 s: the start of the recording."""
+    if len(metrics['bags']) == 1:
+        return metrics['bags'][0]['start_ns']
+    return moments[0].stamp_ns if moments else 0
+
+
+def _lowest(values: Mapping[str, float | None]) -> tuple[str, float] | None:
+    known = [(value, name) for name, value in values.items() if value is not None]
+    value, name = min(known, default=(None, ''))
+    return None if value is None else (name, value)
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -49,77 +162,27 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters['percent'] = _percent
-    manifest = evaluation.manifest
-    start_ns = evaluation.moments[0].stamp_ns if evaluation.moments else 0
-    page = environment.get_template('report.html').render(
-        title=title,
-        metrics=metrics,
-        latency=latency['total'] and {**latency['total'], 'stages': latency['stages']},
-        manifest=manifest,
-        modality_colours=[_hex(shade) for shade in MODALITY_COLOURS],
-        class_colours={item.name: _hex(item.colour) for item in manifest.classes},
-        scenes=[_scene(frame, manifest, start_ns) for frame in scenes],
-        plots=_plots(evaluation) if len(evaluation.moments) > 1 else None,
-    )
-    path.write_text(page, encoding='utf-8')
-
-
-def _scene(frame: Frame, manifest: Manifest, start_ns: int) -> dict[str, Any]:
-    """One moment in pictures."""
-    small = _tile_hw(frame, 384)
-    tiles = [('camera', camera_tile(frame, small), 'camera' not in frame.present)]
-    for modality in manifest.modalities[1:]:
-        is_absent = modality.name not in frame.present
-        tiles.append((modality.name, raster_tile(frame, modality, small), is_absent))
-    if frame.truth is not None:
-        tiles.append(('ground truth', truth_tile(frame, manifest, small), False))
-    return {
-        'time_s': (frame.stamp_ns - start_ns) / 1e9,
-        'mask': _data_uri(mask_tile(frame, manifest, _tile_hw(frame, 800))),
-        'tiles': [(name, _data_uri(tile), is_absent) for name, tile, is_absent in tiles],
-        'weights': frame.router_weights.mean(axis=0).tolist(),
-    }
-
-
-def _plots(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that is drawn over time, in the units of `charts`."""
-    moments = [evaluation.moments[i] for i in charts.thinned(len(evaluation.moments))]
-    times_s = np.array([moment.stamp_ns - moments[0].stamp_ns for moment in moments]) / 1e9
-    weights = np.stack([moment.router_weights for moment in moments])
-    miou = np.array([moment.miou for moment in moments])
-    latency_ms = np.array([moment.latency_ms for moment in moments])
-    axis = charts.axis_of(times_s)
-    top_ms = charts.round_top(float(np.percentile(latency_ms, 99)))
-    return {
-        'seconds': float(times_s[-1]),
-        'trust': [charts.stacked_areas(axis, times_s, level) for level in weights.transpose(1, 0, 2)],
-        'presence': {
-            name: [
-                axis.span(*ends)
-                for ends in charts.spans(axis, times_s, [name in item.present for item in moments])
-            ]
-            for name in evaluation.manifest.modality_names
-        },
-        'miou': charts.line(axis, times_s, miou, 1.0) if not np.isnan(miou).all() else None,
-        'latency': charts.line(axis, times_s, latency_ms, top_ms),
-        'latency_top_ms': top_ms,
-    }
-
-
-def _tile_hw(frame: Frame, width: int) -> tuple[int, int]:
-    height, mask_width = frame.label_map.shape
-    return round(width * height / mask_width), width
-
-
-def _data_uri(picture: np.ndarray) -> str:
-    done, jpeg = cv2.imencode('.jpg', picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 84])
-    assert done, 'OpenCV could not encode a JPEG'
-    return 'data:image/jpeg;base64,' + base64.b64encode(jpeg.tobytes()).decode()
+    environment.filters |= {'percent': _percent, 'words': _words, 'flat': _flat}
+    environment.filters['mean_weights'] = _mean_weights
+    return environment
 
 
 def _percent(value: float | None) -> str:
     return '–' if value is None or math.isnan(value) else f'{100 * value:.1f}'
+
+
+def _words(name: str) -> str:
+    return name.replace('_', ' ')
+
+
+def _flat(value: Any, prefix: str = '') -> list[tuple[str, Any]]:
+    """Dotted names and plain values of a nested mapping."""
+    if not isinstance(value, Mapping):
+        return [(prefix, value)]
+    rows = []
+    for name, item in value.items():
+        rows += _flat(item, f'{prefix}.{name}' if prefix else str(name))
+    return rows
 
 
 def _hex(shade: tuple[int, int, int]) -> str:

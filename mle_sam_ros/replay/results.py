@@ -9,11 +9,12 @@ from typing import Any
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.replay.album import Album
 from mle_sam_ros.replay.conditions import Conditions
 from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.latency import LATENCY_NAME
-from mle_sam_ros.replay.pictures import overview, Storyboard, video_panel
+from mle_sam_ros.replay.pictures import overview, video_panel
 from mle_sam_ros.replay.report import write_report
 from mle_sam_ros.replay.tallies import METRICS_NAME
 from mle_sam_ros.replay.video import Video
@@ -56,13 +57,13 @@ class Results:
         self.evaluation = Evaluation(manifest, conditions)
         self._directory = directory
         self._manifest = manifest
-        self._storyboard = Storyboard()
+        self._album = Album(manifest)
         self._video = Video(directory / VIDEO_NAME) if with_video else None
 
     def add(self, frame: Frame) -> None:
         """Take in the next frame."""
-        self.evaluation.add(frame)
-        self._storyboard.add(frame)
+        moment = self.evaluation.add(frame)
+        self._album.add(frame, moment.miou)
         if self._video is not None:
             start_ns = self.evaluation.moments[0].stamp_ns
             self._video.add(frame.stamp_ns, video_panel(frame, self._manifest, start_ns))
@@ -77,12 +78,18 @@ class Results:
         latency = self.evaluation.latency.to_mapping()
         write_json(self._directory / METRICS_NAME, metrics)
         write_json(self._directory / LATENCY_NAME, latency)
-        scenes = self._storyboard.frames
         write_report(
-            self._directory / REPORT_NAME, title, metrics, latency, self.evaluation, scenes
+            self._directory / REPORT_NAME,
+            title,
+            metrics,
+            latency,
+            self._manifest,
+            self.evaluation.moments,
+            self._album,
         )
+        scenes = self._album.even
         if scenes:
-            sheet = overview(scenes, self._manifest, self.evaluation.moments[0].stamp_ns)
+            sheet = overview(scenes, self._manifest, metrics['bags'][0]['start_ns'])
             cv2.imwrite(str(self._directory / OVERLAY_NAME), sheet[:, :, ::-1])
 
     def __enter__(self) -> 'Results':

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest, ModalitySpec
+from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.outputs import colour_label_map, overlay
 from mle_sam_ros.replay.frame import Frame
 import numpy as np
@@ -13,6 +14,8 @@ MODALITY_COLOURS = ((86, 150, 235), (240, 155, 45), (40, 180, 140), (200, 110, 1
 BACKGROUND = (16, 20, 26)
 _FAR_M = 80.0
 _POSITIVE, _NEGATIVE = np.float32([255, 170, 60]), np.float32([70, 150, 255])
+# Of wrong pixels, from those it was unsure of to those it was sure of.
+ERROR_UNSURE, ERROR_SURE, UNKNOWN = (250, 200, 60), (225, 30, 60), (96, 102, 110)
 
 
 def camera_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
@@ -36,6 +39,27 @@ def truth_tile(frame: Frame, manifest: Manifest, tile_hw: tuple[int, int]) -> np
     if frame.truth is None:
         return blank_tile(tile_hw)
     picture = colour_label_map(frame.truth, manifest.palette)
+    return _resized(picture, tile_hw, cv2.INTER_NEAREST)
+
+
+def error_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
+    """Where the mask is wrong, (h, w, 3) uint8; dark where there is no ground truth.
+
+    Right pixels are faint, wrong ones go from yellow to red with the confidence, and those whose
+    truth is unknown are grey.
+    """
+    if frame.truth is None:
+        return blank_tile(tile_hw)
+    if frame.image is None:
+        picture = np.full((*frame.label_map.shape, 3), BACKGROUND, np.uint8)
+    else:
+        grey = cv2.cvtColor(frame.image, cv2.COLOR_RGB2GRAY) // 3 + 12
+        picture = cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)
+    is_known = frame.truth != NO_CLASS
+    is_wrong = is_known & (frame.truth != frame.label_map)
+    table = np.linspace(ERROR_UNSURE, ERROR_SURE, 256).round().astype(np.uint8)
+    picture[is_wrong] = table[frame.confidence[is_wrong]]
+    picture[~is_known] = UNKNOWN
     return _resized(picture, tile_hw, cv2.INTER_NEAREST)
 
 

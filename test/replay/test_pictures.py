@@ -3,54 +3,30 @@
 from dataclasses import replace
 
 import cv2
-from hypothesis import given
-from hypothesis import strategies as st
 from mle_sam_ros.core.outputs import colour_label_map
 from mle_sam_ros.replay import tiles
-from mle_sam_ros.replay.pictures import overview, Storyboard, video_panel
+from mle_sam_ros.replay.pictures import overview, video_panel
+from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, scene_of, TRUTH
 from mle_sam_ros.replay.video import Video
 import numpy as np
 import pytest
 from sample_frames import FRAME, MANIFEST
 
-ALL = frozenset({'camera', 'event', 'lidar'})
-
-
-def shown(presence, num_frames):
-    board = Storyboard(num_frames)
-    for index, present in enumerate(presence):
-        board.add(replace(FRAME, stamp_ns=index, present=present))
-    return [frame.stamp_ns for frame in board.frames]
-
-
-@given(st.integers(1, 500), st.integers(1, 8))
-def test_a_storyboard_is_evenly_spaced(count, num_frames):
-    stamps = shown([ALL] * count, num_frames)
-    assert len(stamps) == min(num_frames, count)
-    assert stamps == sorted(set(stamps))
-    assert max(np.diff([0, *stamps, count - 1])) <= 2 * max(1, count / num_frames)
-
-
-def test_an_outage_is_shown_even_between_two_even_frames():
-    outage, flicker = ALL - {'camera'}, ALL - {'lidar'}
-    presence = [ALL] * 110 + [outage] * 20 + [ALL] * 60 + [flicker] * 2 + [ALL] * 8
-    assert set(shown([ALL] * 200, 2)) & set(range(110, 130)) == set()
-    assert len(set(shown(presence, 2)) & set(range(110, 130))) == 1
-    assert len(shown(presence, 2)) == 3
-
 
 def test_overview_has_the_tiles_in_their_places():
-    sheet = overview([FRAME, FRAME], MANIFEST, 0)
+    scene = scene_of(FRAME, MANIFEST, 0.5)
+    sheet = overview([scene, scene], MANIFEST, 0)
     tile_hw = (208, 416)
-    camera = tiles.camera_tile(FRAME, tile_hw)
-    rows = [
-        row
-        for row in range(len(sheet) - 208)
-        if np.array_equal(sheet[row : row + 208, 16:432], camera)
-    ]
-    assert len(rows) == 2
-    truth = tiles.truth_tile(FRAME, MANIFEST, tile_hw)
-    assert np.array_equal(sheet[rows[0] : rows[0] + 208, -432:-16], truth)
+    for x, name in ((16, CAMERA), (-432, TRUTH)):
+        tile = cv2.resize(
+            decode_picture(scene.pictures[name]), tile_hw[::-1], interpolation=cv2.INTER_AREA
+        )
+        columns = slice(x, x + 416)
+        rows = [
+            row for row in range(len(sheet) - 208)
+            if np.array_equal(sheet[row : row + 208, columns], tile)
+        ]  # fmt: skip
+        assert len(rows) == 2
 
 
 def test_absent_sensors_are_blank():
@@ -61,7 +37,9 @@ def test_absent_sensors_are_blank():
     assert np.array_equal(tiles.raster_tile(alone, MANIFEST.modalities[2], (80, 160)), blank)
     mask = tiles.mask_tile(alone, MANIFEST, alone.label_map.shape)
     assert np.array_equal(mask, colour_label_map(alone.label_map, MANIFEST.palette))
-    assert overview([alone], MANIFEST, 0).ndim == 3
+    scene = scene_of(alone, MANIFEST, np.nan)
+    assert set(scene.pictures) == {MASK}
+    assert overview([scene], MANIFEST, 0).ndim == 3
 
 
 def test_lidar_is_red_near_and_blue_far():

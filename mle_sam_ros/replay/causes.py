@@ -1,0 +1,123 @@
+"""Why a frame is bad: facts that hold in it, and what frames with the same fact score."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mle_sam_ros.replay.evaluation import Moment
+from mle_sam_ros.replay.signs import Sign
+import numpy as np
+
+# Less than this between frames with and without a fact explains nothing.
+_MIN_DROP = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A fact about some frames of a drive, and how these frames compare with the others.
+
+    Attributes:
+        text: of the fact.
+        holds: (T,) bool, in which frames.
+        score_with: mean score of frames in which it holds; NaN without scored ones.
+        score_without: of the other frames.
+        values: (T,) float, its strength where it was measured; None where it was noted.
+        unit: of the values.
+    """
+
+    text: str
+    holds: np.ndarray
+    score_with: float
+    score_without: float
+    values: np.ndarray | None = None
+    unit: str = ''
+
+    @property
+    def drop(self) -> float:
+        """What the score loses where the fact holds; NaN where nothing compares."""
+        return self.score_without - self.score_with
+
+    @property
+    def is_cause(self) -> bool:
+        """Whether the score drops with it beyond what may be chance."""
+        return self.drop >= _MIN_DROP
+
+    def in_frame(self, index: int) -> str:
+        """The fact with its strength in one frame."""
+        if self.values is None or np.isnan(self.values[index]):
+            return self.text
+        return f'{self.text} ({self.values[index]:.3g} {self.unit})'
+
+
+def find_causes(
+    moments: Sequence[Moment],
+    scores: np.ndarray,
+    signs: Collection[Sign],
+    timeline: Sequence[Mapping[str, Any]],
+    start_ns: int,
+    modalities: Sequence[str],
+) -> list[Finding]:
+    """Facts that may explain bad frames, those that cost most first.
+
+    Only what the data says is a fact: a sensor that took no part, an entry of the timeline, a
+    measured sign. It is a cause where frames in which it holds score less than the others.
+
+    Args:
+        moments: of the drive, T of them.
+        scores: (T,) of each frame, NaN where unknown.
+        signs: measured in the same frames.
+        timeline: `timeline` of `metrics.json`.
+        start_ns: stamp that counts as 0 s there.
+        modalities: of the bundle.
+    """
+    facts = [*_absences(moments, modalities), *_noted(moments, timeline, start_ns), *signs]
+    findings = [_compared(sign, scores) for sign in facts if sign.holds.any()]
+    return sorted(findings, key=lambda finding: -np.nan_to_num(finding.drop, nan=-1.0))
+
+
+def causes_in(findings: Sequence[Finding], index: int) -> list[Finding]:
+    """Of one frame, what costs most first."""
+    return [finding for finding in findings if finding.holds[index] and finding.is_cause]
+
+
+def _absences(moments: Sequence[Moment], modalities: Sequence[str]) -> Iterator[Sign]:
+    for name in modalities:
+        yield Sign(f'{name} absent', np.array([name not in item.present for item in moments]))
+
+
+def _noted(
+    moments: Sequence[Moment], timeline: Sequence[Mapping[str, Any]], start_ns: int
+) -> Iterator[Sign]:
+    times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
+    holds_of: dict[str, np.ndarray] = {}
+    for entry in timeline:
+        text = noted_text(entry)
+        if text:
+            # Entries are read from the recording at nanoseconds, and written in microseconds.
+            inside = (times_s >= entry['from_s'] - 1e-6) & (times_s < entry['to_s'] + 1e-6)
+            holds_of[text] = holds_of.get(text, False) | inside
+    for text, holds in holds_of.items():
+        yield Sign(text, holds)
+
+
+def noted_text(entry: Mapping[str, Any]) -> str:
+    """A timeline entry in words; empty for what the frames tell themselves."""
+    name = str(entry['name']).replace('_', ' ')
+    return {
+        'failure': f'{name}, as the recording notes',
+        'injected': f'injected fault {entry["name"]}',
+        'condition': f'condition {name}',
+    }.get(entry['kind'], '')
+
+
+def _compared(sign: Sign, scores: np.ndarray) -> Finding:
+    is_known = ~np.isnan(scores)
+    inside, outside = scores[is_known & sign.holds], scores[is_known & ~sign.holds]
+    return Finding(
+        sign.text,
+        sign.holds,
+        float(inside.mean()) if len(inside) else np.nan,
+        float(outside.mean()) if len(outside) else np.nan,
+        sign.values,
+        sign.unit,
+    )

@@ -1,0 +1,138 @@
+"""One moment of a drive as a report shows it: small pictures, and what is known of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
+from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.core.metrics import ConfusionMatrix
+from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.tiles import (
+    camera_tile,
+    error_tile,
+    mask_tile,
+    raster_tile,
+    truth_tile,
+)
+import numpy as np
+
+CAMERA, MASK, TRUTH, ERROR = 'camera', 'mask', 'ground truth', 'error map'
+_WIDTH, _RASTER_WIDTH = 640, 400
+_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """How a class fared in one frame.
+
+    Attributes:
+        name: of the class.
+        iou: of this frame.
+        share: part of the known pixels that are of this class, 0 to 1.
+        taken_for: what most of its wrong pixels were taken for; None where none were.
+    """
+
+    name: str
+    iou: float
+    share: float
+    taken_for: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A frame reduced to what a report shows.
+
+    Attributes:
+        stamp_ns: of the frame.
+        present: modalities that took part.
+        router_weights: (levels, M) float32.
+        ages_ms: by modality that took part.
+        faults: by stream that could have taken part, why it did not.
+        latency_ms: of the frame.
+        confidence: mean over the pixels, 0 to 1.
+        miou: of the frame; NaN without ground truth.
+        losses: its classes, the worst first; none without ground truth.
+        pictures: JPEG by name: camera, mask, ground truth, error map, and the other modalities;
+            without those there is nothing to show of.
+    """
+
+    stamp_ns: int
+    present: frozenset[str]
+    router_weights: np.ndarray
+    ages_ms: Mapping[str, float]
+    faults: Mapping[str, str]
+    latency_ms: float
+    confidence: float
+    miou: float
+    losses: tuple[ClassLoss, ...]
+    pictures: Mapping[str, bytes]
+
+
+def scene_of(frame: Frame, manifest: Manifest, miou: float) -> Scene:
+    """Reduce a frame to a scene.
+
+    Args:
+        frame: not kept.
+        manifest: classes, palette and modalities.
+        miou: of the frame; NaN without ground truth.
+    """
+    large, small = _tile_hw(frame, _WIDTH), _tile_hw(frame, _RASTER_WIDTH)
+    pictures = {MASK: mask_tile(frame, manifest, large)}
+    if frame.image is not None:
+        pictures[CAMERA] = camera_tile(frame, large)
+    if frame.truth is not None:
+        pictures[TRUTH] = truth_tile(frame, manifest, large)
+        pictures[ERROR] = error_tile(frame, large)
+    for modality in manifest.modalities:
+        if modality.name in frame.rasters and modality.name != CAMERA:
+            pictures[modality.name] = raster_tile(frame, modality, small)
+    return Scene(
+        frame.stamp_ns,
+        frame.present,
+        frame.router_weights,
+        frame.ages_ms,
+        frame.faults,
+        frame.latency_ms,
+        float(frame.confidence.mean()) / 255,
+        miou,
+        _losses(frame, manifest),
+        {name: _jpeg(picture) for name, picture in pictures.items()},
+    )
+
+
+def decode_picture(jpeg: bytes) -> np.ndarray:
+    """(h, w, 3) uint8 of a scene's picture."""
+    picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def _losses(frame: Frame, manifest: Manifest) -> tuple[ClassLoss, ...]:
+    if frame.truth is None:
+        return ()
+    matrix = ConfusionMatrix(len(manifest.classes))
+    matrix.update(frame.truth, frame.label_map)
+    total = max(1, int(matrix.counts.sum()))
+    names = (*manifest.class_names, 'no class')
+    losses = []
+    for index, iou in enumerate(matrix.iou().tolist()):
+        if np.isnan(iou):
+            continue
+        wrong = matrix.counts[index].copy()
+        wrong[index] = 0
+        taken_for = names[int(wrong.argmax())] if wrong.any() else None
+        share = int(matrix.counts[index].sum()) / total
+        losses.append(ClassLoss(names[index], iou, share, taken_for))
+    return tuple(sorted(losses, key=lambda loss: loss.iou))
+
+
+def _tile_hw(frame: Frame, width: int) -> tuple[int, int]:
+    """At most that wide, in the shape of the mask."""
+    mask_height, mask_width = frame.label_map.shape
+    width = min(width, mask_width)
+    return max(1, round(width * mask_height / mask_width)), width
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    done, data = cv2.imencode('.jpg', picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    assert done, 'OpenCV could not encode a JPEG'
+    return data.tobytes()
