@@ -36,6 +36,8 @@ def ros(rclpy: str, messages: str, interfaces: str) -> list[str]:
 CONVERT = ['h5py>=3.8', 'hdf5plugin>=4.1']
 # What `mle-sam replay-fleet` runs recordings with.
 FLEET = ['ray>=2.52']
+# What `mle-sam replay --rerun` writes with.
+RERUN = ['rerun-sdk>=0.41']
 
 setup(
     name=NAME,
@@ -76,10 +78,12 @@ setup(
         'fleet': FLEET,
         'jazzy': ros('7.1.6', '5.3.6', '2.0.3'),
         'kilted': ros('9.1.2', '5.5.1', '2.3.0'),
+        'rerun': RERUN,
         'simulation': ['open3d'],
         'test': [
             *CONVERT,
             *FLEET,
+            *RERUN,
             'hypothesis',
             'jsonschema',
             'mypy',

@@ -5,7 +5,7 @@ import json
 import math
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.writer import BagWriter
@@ -20,6 +20,7 @@ from mle_sam_ros.replay.tiles import error_tile
 from mle_sam_ros.replay.view import View
 import numpy as np
 
+ANNOTATED_NAME = 'annotated.mcap'
 # The node's topics, in its default namespace.
 MASK_TOPIC = '/mle_sam/perception/mask'
 CONFIDENCE_TOPIC = '/mle_sam/perception/confidence'
@@ -36,6 +37,8 @@ CAMERA_TOPIC = '/camera/image/compressed'
 TRANSFORMS_TOPIC = '/tf_static'
 LOG_TOPIC = '/rosout'
 
+# How much of it: without pictures, points and transforms, it takes a tenth of the time.
+Extent = Literal['full', 'masks', 'none']
 # Of the metrics: what was run on what.
 _RUN = ('bag', 'bags', 'bundle', 'software', 'arguments')
 _INFO, _WARN = 20, 30  # levels of rcl_interfaces/Log
@@ -52,6 +55,7 @@ class Annotated:
         self,
         path: Path,
         manifest: Manifest,
+        extent: Extent = 'full',
         custom_data: Mapping[str, str] | None = None,
     ) -> None:
         """Open the file.
@@ -59,10 +63,12 @@ class Annotated:
         Args:
             path: of the file to be.
             manifest: of the bundle.
+            extent: `masks` leaves out pictures, points and transforms.
             custom_data: that of the drive, which holds for this recording, too.
         """
         self._bag = BagWriter(path, custom_data)
         self._manifest = manifest
+        self._is_full = extent == 'full'
         self._changes = Changes(manifest.modality_names)
         self._mounts: Mounts = {}
         self._latest: View | None = None
@@ -76,10 +82,11 @@ class Annotated:
             view: the frame.
             miou: of this frame alone; NaN without ground truth.
         """
-        self._write_transforms(view)
+        if self._is_full:
+            self._write_transforms(view)
+            self._write_pictures(view)
+            self._write_points(view)
         self._write_masks(view)
-        self._write_pictures(view)
-        self._write_points(view)
         self._write_log(view)
         if not math.isnan(miou):
             score = messages.new_message('std_msgs/msg/Float64', data=miou)

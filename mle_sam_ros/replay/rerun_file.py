@@ -19,6 +19,7 @@ from mle_sam_ros.replay.tiles import error_tile, MODALITY_COLOURS, raster_tile
 from mle_sam_ros.replay.view import View
 import numpy as np
 
+RERUN_NAME = 'drive.rrd'
 TIMELINE = 'stamp'
 # Entities. The vehicle's frame is the root of its transforms, or else the camera's.
 VEHICLE = 'vehicle'
@@ -37,8 +38,8 @@ def require_rerun() -> Any:
         import rerun
     except ImportError:
         raise InputError(
-            'drive.rrd: expected the Python package rerun-sdk to write recordings for Rerun, got '
-            "none; pip install 'mle_sam_ros[rerun]'"
+            f'{RERUN_NAME}: expected the Python package rerun-sdk to write it, got none; '
+            "pip install 'mle_sam_ros[rerun]'"
         ) from None
     return rerun
 

@@ -18,6 +18,7 @@ from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.core.settings import RigSettings
+from mle_sam_ros.replay.annotated import Extent
 from mle_sam_ros.replay.conditions import Conditions, noted_spans, Span
 from mle_sam_ros.replay.faults.fault import ALWAYS, Fault
 from mle_sam_ros.replay.faults.injection import Injection
@@ -50,6 +51,8 @@ class Settings:
         drop: sensors to leave out.
         all_subsets: score every subset of the sensors, too.
         with_video: write `overlay.mp4`, too.
+        annotated: how much goes into `annotated.mcap`.
+        with_rerun: write `drive.rrd`, too.
         topics: stream to topic, where the recording's names do not tell.
         calibration: of the rig; None takes CameraInfo and /tf_static from the recording.
         labels: folder of label maps named by stamp; None takes the recording's label topic.
@@ -71,6 +74,8 @@ class Settings:
     drop: Collection[str] = ()
     all_subsets: bool = False
     with_video: bool = False
+    annotated: Extent = 'full'
+    with_rerun: bool = False
     topics: Mapping[str, str] | None = None
     calibration: Calibration | None = None
     labels: Path | None = None
@@ -102,19 +107,33 @@ class Session:
         """The label map at the prediction's stamp, (H, W) uint8; None where there is none."""
         return self.truth.at(prediction.stamp_ns, prediction.image is not None)
 
-    def view(self, now_ns: int, prediction: Prediction, truth: np.ndarray | None) -> View:
-        """The prediction of this moment with what viewers show beside it."""
-        return View(self.bundle.manifest, now_ns, prediction, truth)
+    def views(self) -> Iterator[View]:
+        """Every instant with its mask, its ground truth, and what fewer sensors make of it."""
+        for now_ns, prediction in self.drive.predictions():
+            truth = self.truth_of(prediction)
+            subset_masks = self.subset_masks(prediction, truth)
+            yield View(self.bundle.manifest, now_ns, prediction, truth, subset_masks)
+
+    def subset_masks(
+        self, prediction: Prediction, truth: np.ndarray | None
+    ) -> dict[frozenset[str], np.ndarray]:
+        """Each smaller subset of the sensors and its mask, where the settings ask for them."""
+        if truth is None or not self.settings.all_subsets:
+            return {}
+        size_hw = prediction.label_map.shape
+        return {
+            subset: resize_label_map(small, size_hw)
+            for subset, small in smaller_subsets(
+                self.engine, prediction.rasters, self.bundle.manifest
+            )
+        }
 
     def score_subsets(
         self, prediction: Prediction, truth: np.ndarray | None, results: Results
     ) -> None:
         """Add what each smaller subset of the sensors makes of it, where the settings ask."""
-        if truth is None or not self.settings.all_subsets:
-            return
-        manifest = self.bundle.manifest
-        for subset, small in smaller_subsets(self.engine, prediction.rasters, manifest):
-            label_map = resize_label_map(small, prediction.label_map.shape)
+        for subset, label_map in self.subset_masks(prediction, truth).items():
+            assert truth is not None, 'subsets are segmented only to be scored'
             results.evaluation.add_subset(subset, label_map, truth)
 
     def metrics(self, results: Results, frames: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """One prediction with all that viewers show beside it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import is_
 
@@ -21,12 +22,14 @@ class View:
         log_time_ns: when the sensor set was complete.
         prediction: of the pipeline.
         truth: (H, W) uint8 class ids, 255 where unknown; None without ground truth.
+        subset_masks: of fewer sensors, only to be scored: (H, W) uint8 class ids.
     """
 
     manifest: Manifest
     log_time_ns: int
     prediction: Prediction
     truth: np.ndarray | None
+    subset_masks: Mapping[frozenset[str], np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def frame(self) -> Frame:
