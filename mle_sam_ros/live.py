@@ -1,6 +1,6 @@
 """`mle-sam live-replay`: a recorded drive through the real node over ROS 2, scored as a replay."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 import os
 from pathlib import Path
 import sys
@@ -93,32 +93,39 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
         os.environ.update(private_environment(free_domain_id()))
     # Only now: the middleware reads the environment when it is loaded.
     from mle_sam_ros.ros.live_drive import play_and_record
-    from mle_sam_ros.ros.parameters import changed_values
+    from mle_sam_ros.ros.parameters import changed_values, NodeParameters
     from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
     from mle_sam_ros.ros.rosbag2_player import has_rosbag2
     from mle_sam_ros.ros.running_node import RunningNode
     from mle_sam_ros.ros.wiring import wire
 
+    asked = NodeParameters(
+        **{item.name: getattr(settings.rig, item.name) for item in fields(settings.rig)},
+        backend=settings.backend,
+        threads=settings.threads or 0,
+        reuse_features=settings.reuse_features,
+    )
     with open_bag(settings.bag_path) as reader:
         topics = find_topics(reader, settings.topics, aligned_streams(manifest))
-        wiring = wire(reader, topics, manifest, settings.rig, settings.drop)
+        wiring = wire(reader, topics, manifest, asked, settings.drop)
         hears_transforms = topics.tf_static in wiring.remap
         calibration = _calibration(settings, reader, topics, hears_transforms)
     with_rosbag2 = live.player == 'rosbag2' or (
         live.player == 'auto' and has_rosbag2() and settings.bag_path.suffix != '.bag'
     )
-    node: NodeProcess | RunningNode = RunningNode()
+    write_calibration(directory / CALIBRATION_NAME, calibration)
+    parameters = {
+        **changed_values(wiring.parameters),
+        # Also where they are as by default: the parameter file of a running node may differ.
+        'camera_message': wiring.parameters.camera_message,
+        'event_message': wiring.parameters.event_message,
+        'num_lidars': wiring.parameters.num_lidars,
+        'bundle': str(settings.bundle_path.absolute()),
+        'calibration_file': str((directory / CALIBRATION_NAME).absolute()),
+        'use_sim_time': True,
+    }
+    node: NodeProcess | RunningNode = RunningNode(parameters)
     if not live.is_running:
-        write_calibration(directory / CALIBRATION_NAME, calibration)
-        parameters = {
-            **changed_values(wiring.parameters),
-            'bundle': settings.bundle_path.absolute(),
-            'calibration_file': (directory / CALIBRATION_NAME).absolute(),
-            'backend': settings.backend,
-            'threads': settings.threads or 0,
-            'reuse_features': settings.reuse_features,
-            'use_sim_time': True,
-        }
         say(f'starting the node on ROS domain {os.environ["ROS_DOMAIN_ID"]}')
         node = NodeProcess(parameters, REMAPPINGS, os.environ, directory / LOG_NAME)
     with node:

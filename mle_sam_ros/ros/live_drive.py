@@ -6,7 +6,7 @@ import time
 
 from mle_sam_ros.bags.node_report import DIAGNOSTICS_TOPIC, NodeReport
 from mle_sam_ros.bags.typestore import typestore
-from mle_sam_ros.ros.node_state import NODE_NAME
+from mle_sam_ros.ros.node_client import NODE_NAME
 from mle_sam_ros.ros.player import play, Timeline
 from mle_sam_ros.ros.recorder import NODE_TOPICS, Recorder
 from mle_sam_ros.ros.rosbag2_player import play_with_rosbag2

@@ -7,8 +7,9 @@ import subprocess
 import sys
 from types import TracebackType
 
+from lifecycle_msgs.msg import State
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.ros.node_state import becomes_active
+from mle_sam_ros.ros.node_client import NodeClient
 
 # The node's topics in its namespace, to those of recordings; the launch file does the same.
 REMAPPINGS = {
@@ -74,7 +75,9 @@ class NodeProcess:
         Raises:
             InputError: if it ends, fails to configure, or takes too long; with its own words.
         """
-        if not becomes_active(timeout_s, lambda: self._process.poll() is None):
+        with NodeClient() as client:
+            state = client.state(timeout_s, lambda: self._process.poll() is None)
+        if state != State.PRIMARY_STATE_ACTIVE:
             raise InputError(
                 f'node: expected it to become active, got: {self._last_error()}; correct that'
             )

@@ -9,7 +9,7 @@ from types import TracebackType
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.message_types import message_class
-from mle_sam_ros.ros.node_state import NODE_NAME
+from mle_sam_ros.ros.node_client import NODE_NAME
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
