@@ -101,6 +101,7 @@ class Rig:
             self._measured.receive_twist(message, stream)
         elif stream == MISPLACED:
             self._errors[message.stream] = message.error
+            self._forget_places()
         else:
             self._transforms.receive(message, stream, is_static=stream == 'tf_static')
 
@@ -145,8 +146,12 @@ class Rig:
                 f'{stream}: expected to know its place, got {lack}; publish it on /tf_static, or '
                 f'give camera_from.{stream} in a calibration file'
             )
-        matrix = self._right_place(stream, reference_ns)
-        return matrix @ self._errors[stream] if stream in self._errors else matrix
+        return self._misplaced(stream, self._right_place(stream, reference_ns))
+
+    def _misplaced(self, stream: str, matrix: np.ndarray) -> np.ndarray:
+        """What a sensor's place is taken for."""
+        error = self._errors.get(stream)
+        return matrix if error is None else matrix @ error
 
     def _right_place(self, stream: str, reference_ns: int | None) -> np.ndarray:
         """As `camera_from`, of what `missing` does not name, and before any misplacement."""
@@ -248,7 +253,7 @@ class Rig:
             if self.missing(stream) is None:
                 matrix = self._given.get(stream, self._static.get(stream))
                 if matrix is not None:
-                    mounts[frame] = camera, matrix
+                    mounts[frame] = camera, self._misplaced(stream, matrix)
         return mounts
 
     def _known_static(self) -> dict[str, np.ndarray | None]:

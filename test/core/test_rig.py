@@ -6,7 +6,7 @@ import messages
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.rig import Rig
+from mle_sam_ros.core.rig import Misplacement, MISPLACED, Rig
 import numpy as np
 import pytest
 
@@ -176,6 +176,24 @@ def test_a_base_that_is_nowhere_on_the_rig_is_said():
     for time in range(-200, 1, 20):
         rig.receive('odometry', odometry(time, frame='imu'))
     assert placed(rig, cloud()).is_moved
+
+
+@pytest.mark.parametrize('is_given', [True, False])
+def test_a_misplaced_sensor_stands_elsewhere_wherever_its_place_came_from(is_given):
+    right = heard().camera_from('lidar')
+    rig = heard(given={'lidar': right} if is_given else None)
+    error = np.eye(4)
+    error[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    error[:3, 3] = 0.1, 0, 0
+    rig.receive(MISPLACED, Misplacement('lidar_2', np.eye(4)))
+    np.testing.assert_array_equal(rig.camera_from('lidar'), right)
+    rig.receive(MISPLACED, Misplacement('lidar', error))
+    np.testing.assert_array_equal(rig.camera_from('lidar'), right @ error)
+    np.testing.assert_array_equal(placed(rig, cloud()).camera_from_lidar[0], right @ error)
+    np.testing.assert_array_equal(rig.mounts()['laser'][1], right @ error)
+    rig.receive(MISPLACED, Misplacement('lidar', np.eye(4)))
+    np.testing.assert_array_equal(rig.camera_from('lidar'), right)
+    np.testing.assert_array_equal(rig.mounts()['laser'][1], right)
 
 
 def test_motion_from_tf():
