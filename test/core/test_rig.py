@@ -6,7 +6,7 @@ import messages
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.ego_motion import MotionSettings
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.rig import Misplacement, MISPLACED, Rig
+from mle_sam_ros.core.rig import MISPLACED, Misplacement, Rig
 import numpy as np
 import pytest
 
