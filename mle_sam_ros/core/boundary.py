@@ -33,7 +33,7 @@ def boundary_overlap(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         (3, K) int64: in both bands, in the truth's band, in the prediction's band.
     """
     width_px = boundary_width_px((truth.shape[0], truth.shape[1]))
-    unknown = cv2.compare(truth, NO_CLASS, cv2.CMP_EQ)  # 255 where it holds, and 0
+    unknown = _flags(truth == NO_CLASS)
     return count_overlap(
         _band_only(truth, unknown, width_px),
         _band_only(prediction, unknown, width_px),
@@ -52,7 +52,12 @@ def _band_only(label_map: np.ndarray, unknown: np.ndarray, width_px: int) -> np.
     # Unknown pixels become the id that changes neither the least nor the greatest.
     least = cv2.erode(cv2.bitwise_or(label_map, unknown), square)
     greatest = cv2.dilate(cv2.bitwise_and(label_map, cv2.bitwise_not(unknown)), square)
-    inside = cv2.compare(least, greatest, cv2.CMP_EQ)
+    inside = _flags(least == greatest)
     inside[:width_px] = inside[-width_px:] = 0
     inside[:, :width_px] = inside[:, -width_px:] = 0
     return cv2.bitwise_or(label_map, cv2.bitwise_or(inside, unknown))
+
+
+def _flags(condition: np.ndarray) -> np.ndarray:
+    """(H, W) uint8: 255 where it holds, else 0."""
+    return condition.view(np.uint8) * np.uint8(255)

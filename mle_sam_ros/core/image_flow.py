@@ -1,7 +1,7 @@
 """Where each pixel of a camera image was in the image before."""
 
 import cv2
-from mle_sam_ros.core.overlap import NO_CLASS
+from mle_sam_ros.core.overlap import NO_CLASS, overlap_of
 import numba
 import numpy as np
 
@@ -14,9 +14,9 @@ class ImageFlow:
     """Dense optical flow between images of a camera: OpenCV's DIS (Kroeger et al., 2016)."""
 
     def __init__(self) -> None:
-        self._estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        # Otherwise the result depends on the number of processors that share the work.
-        self._estimator.setUseSpatialPropagation(False)
+        # With spatial propagation, as it comes: OpenCV then shares the work out in a way that does
+        # not depend on the number of processors.
+        self._estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def sources(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
         """Where in the image before the pixels of this one were.
@@ -26,15 +26,18 @@ class ImageFlow:
             now: likewise, of the same size.
 
         Returns:
-            (h, w) int32 index of the nearest pixel, row by row; -1 where it was outside the image,
+            (h, w, 2) int16 row and column of the nearest pixel; -1 where it was outside the image,
             or where the flow there does not lead back (Sundaram et al., ECCV 2010, equation 5):
             what was hidden has no place before.
         """
-        backward = self._estimator.calc(now, before, None)
-        forward = self._estimator.calc(before, now, None)
-        found = np.empty(now.shape, np.int32)
+        backward = self._flow(now, before)
+        forward = self._flow(before, now)
+        found = np.empty((*now.shape, 2), np.int16)
         _trace(backward, forward, found)
         return found
+
+    def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return self._estimator.calc(first, second, None)  # type: ignore[call-overload]
 
 
 def small_grey(image: np.ndarray) -> np.ndarray | None:
@@ -53,22 +56,52 @@ def small_grey(image: np.ndarray) -> np.ndarray | None:
     return cv2.resize(grey, small_hw[::-1], interpolation=cv2.INTER_AREA)
 
 
-def moved(label_map: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """A label map of before as it would be now, (h, w) uint8; 255 where that is not known."""
-    return np.where(sources < 0, NO_CLASS, label_map.ravel()[sources]).astype(np.uint8)
+def moved_overlap(
+    before: np.ndarray, now: np.ndarray, sources: np.ndarray, num_classes: int
+) -> np.ndarray:
+    """Overlap of a label map with the one before, moved as the image moved.
+
+    Args:
+        before: (H, W) uint8 class ids, 255 where unknown.
+        now: likewise.
+        sources: (h, w, 2) of `ImageFlow.sources`, of smaller images of the same view.
+        num_classes: K.
+
+    Returns:
+        (3, K) int64 pixels of the smaller image that both maps know: equal, before, now.
+    """
+    counts = np.zeros((256, 256), np.int64)
+    _count_moved(before, now, sources, counts)
+    return overlap_of(counts[:num_classes, :num_classes])
 
 
 @numba.njit(nogil=True, cache=True)
 def _trace(backward, forward, found):
-    height, width = found.shape
+    height, width = found.shape[:2]
     for row in range(height):
         for column in range(width):
             x, y = backward[row, column, 0], backward[row, column, 1]
             u, v = int(np.floor(column + x + 0.5)), int(np.floor(row + y + 0.5))
-            found[row, column] = -1
+            found[row, column, 0] = found[row, column, 1] = -1
             if not (0 <= u < width and 0 <= v < height):
                 continue
             back_x, back_y = forward[v, u, 0], forward[v, u, 1]
             missed = (x + back_x) ** 2 + (y + back_y) ** 2
             if missed < 0.01 * (x * x + y * y + back_x * back_x + back_y * back_y) + 0.5:
-                found[row, column] = v * width + u
+                found[row, column, 0], found[row, column, 1] = v, u
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_moved(before, now, sources, counts):
+    height, width = sources.shape[:2]
+    # The pixels of the large maps at the middles of those of the small ones.
+    rows = ((np.arange(height) + 0.5) * now.shape[0] / height).astype(np.int64)
+    columns = ((np.arange(width) + 0.5) * now.shape[1] / width).astype(np.int64)
+    for row in range(height):
+        for column in range(width):
+            v, u = sources[row, column, 0], sources[row, column, 1]
+            if v >= 0:
+                old = before[rows[v], columns[u]]
+                new = now[rows[row], columns[column]]
+                if old != NO_CLASS and new != NO_CLASS:
+                    counts[old, new] += 1

@@ -9,6 +9,7 @@ from typing import Literal
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.overlap import iou_of, joint_histogram, mean_iou, NO_CLASS, overlap_of
+import numba
 import numpy as np
 
 __all__ = ['NO_CLASS', 'CalibrationError', 'ConfusionMatrix']
@@ -130,10 +131,7 @@ class CalibrationError:
         """
         _check_pair('truth and prediction', truth, prediction)
         _check_pair('truth and confidence', truth, confidence)
-        is_known = truth != NO_CLASS
-        verdict = (is_known & (truth == prediction)).astype(np.uint8) + is_known
-        _, num_wrong, num_right = joint_histogram(verdict, confidence)[:3]
-        self.counts += np.stack([num_right, num_wrong + num_right])
+        _count_verdicts(truth.ravel(), prediction.ravel(), confidence.ravel(), self.counts)
 
     def bins(self, num_bins: int = 15) -> list[ReliabilityBin]:
         """Equal bins of confidence, the lowest first: the reliability diagram."""
@@ -161,6 +159,14 @@ class CalibrationError:
             return float('nan')
         gaps = sum(item.pixels * abs(item.accuracy - item.confidence) for item in filled)
         return gaps / sum(item.pixels for item in filled)
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_verdicts(truth, prediction, confidence, counts):
+    for i in range(len(truth)):
+        if truth[i] != NO_CLASS:
+            counts[0, confidence[i]] += truth[i] == prediction[i]
+            counts[1, confidence[i]] += 1
 
 
 def _strangers(num_classes: int) -> slice:

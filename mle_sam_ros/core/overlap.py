@@ -3,7 +3,7 @@
 In both maps 255 stands for what does not count there: unknown, no class, or simply left out.
 """
 
-import cv2
+import numba
 import numpy as np
 
 NO_CLASS = 255
@@ -45,6 +45,18 @@ def mean_iou(overlap: np.ndarray) -> float:
 
 def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(256, 256) int64: how often each pair of values meets in two uint8 images of one size."""
-    # OpenCV counts in float32, exact up to 2^24 pixels: far more than a camera has.
-    pair = [np.ascontiguousarray(first), np.ascontiguousarray(second)]
-    return cv2.calcHist(pair, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    counts = np.zeros((256, 256), np.int64)
+    if first.size:
+        _count_runs(first.ravel(), second.ravel(), counts)
+    return counts
+
+
+@numba.njit(nogil=True, cache=True)
+def _count_runs(first, second, counts):
+    # Neighbours mostly have one class, and adding to one place over and over is slow.
+    one, other, start = first[0], second[0], 0
+    for i in range(1, len(first)):
+        if first[i] != one or second[i] != other:
+            counts[one, other] += i - start
+            one, other, start = first[i], second[i], i
+    counts[one, other] += len(first) - start

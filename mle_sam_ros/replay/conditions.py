@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 # How a simulated drive notes its episodes: `over_exposure:3:8`, or `over_exposure` throughout.
-_EPISODE = re.compile(r'([a-z_]+)(?::([0-9.]+):([0-9.]+))?')
+_EPISODE = re.compile(r'([a-z_]+)(?::([0-9.]+):([0-9.]+|inf))?')
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from statistics import median_low
 from typing import Any
 
 from mle_sam_ros.core.boundary import boundary_overlap
+from mle_sam_ros.core.distance_bands import overlap_by_distance
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
+from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.overlap import mean_iou
 from mle_sam_ros.replay.conditions import Conditions, Span
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.latency import Latency
+from mle_sam_ros.replay.ranges import Ranges
 from mle_sam_ros.replay.steadiness import Steadiness
 from mle_sam_ros.replay.subsets import subset_key
-from mle_sam_ros.replay.tallies import Block, Layout, Tallies, Tally
+from mle_sam_ros.replay.tallies import Block, DISTANCES_M, Layout, Tallies, Tally
 import numpy as np
 
 _BLOCK_NS = 1_000_000_000
@@ -69,6 +72,7 @@ class Evaluation:
         # A condition that no frame ever met is told, too.
         self._conditions = {name: Tally(self._layout) for name in self.conditions.names}
         self._blocks: dict[int, Block] = {}
+        self._ranges = Ranges(manifest)
         self._steadiness = Steadiness(len(manifest.classes))
 
     def add(self, frame: Frame) -> Moment:
@@ -191,6 +195,10 @@ class Evaluation:
         tally.confusion = matrix.counts
         tally.calibration = calibration.counts
         tally.boundary = boundary_overlap(truth, frame.label_map, num_classes)
+        ranges_m = self._ranges.of(frame)
+        if ranges_m is not None:
+            small = [resize_label_map(item, ranges_m.shape) for item in (truth, frame.label_map)]
+            tally.distance = overlap_by_distance(*small, ranges_m, DISTANCES_M, num_classes)
         tally.add_subset(subset_key(frame.present, self.manifest), 1, matrix.overlap)
         start_ns = frame.stamp_ns // _BLOCK_NS * _BLOCK_NS
         block, before = Block(1, matrix.overlap), self._blocks.get(start_ns)

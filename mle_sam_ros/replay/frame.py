@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.pipeline import Prediction
+from mle_sam_ros.core.sweep import Sweep
 import numpy as np
 
 
@@ -25,6 +27,8 @@ class Frame:
         rasters: modality to its (h, w, 3) raster at the network's size, only those present.
         ages_ms: by modality that took part, how much older than the instant its sample was.
         faults: by stream that could have taken part, why it did not, in one line.
+        sweeps: of LiDARs that took part, with what takes their points into the camera's frame.
+        camera: at the size of its images, where known.
     """
 
     stamp_ns: int
@@ -39,6 +43,8 @@ class Frame:
     rasters: Mapping[str, np.ndarray] = field(default_factory=dict)
     ages_ms: Mapping[str, float] = field(default_factory=dict)
     faults: Mapping[str, str] = field(default_factory=dict)
+    sweeps: tuple[Sweep, ...] = ()
+    camera: CameraModel | None = None
 
 
 def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
@@ -57,4 +63,6 @@ def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
         prediction.rasters,
         {name: prediction.ages_ns[name] / 1e6 for name in sorted(prediction.present)},
         prediction.faults,
+        prediction.sweeps,
+        prediction.camera,
     )

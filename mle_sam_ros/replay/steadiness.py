@@ -1,9 +1,6 @@
 """Whether masks hold from frame to frame: temporal consistency, by optical flow."""
 
-import cv2
-from mle_sam_ros.core.image_flow import ImageFlow, moved, small_grey
-from mle_sam_ros.core.outputs import resize_label_map
-from mle_sam_ros.core.overlap import count_overlap, NO_CLASS
+from mle_sam_ros.core.image_flow import ImageFlow, moved_overlap, small_grey
 from mle_sam_ros.replay.frame import Frame
 import numpy as np
 
@@ -39,26 +36,15 @@ class Steadiness:
             return pairs, overlaps
         earlier, earlier_grey = before
         sources = self._flow.sources(earlier_grey, grey)
-        size_hw = (grey.shape[0], grey.shape[1])
         for index, (old, new) in enumerate(
             [(earlier.label_map, frame.label_map), (earlier.truth, frame.truth)]
         ):
-            if old is None or new is None:
-                continue
-            old = moved(resize_label_map(old, size_hw), sources)
-            new = resize_label_map(new, size_hw)
-            pairs[index] = 1
-            overlaps[index] = count_overlap(
-                _without(new, old), _without(old, new), self._num_classes
-            )
+            if old is not None and new is not None and old.shape == new.shape:
+                pairs[index] = 1
+                overlaps[index] = moved_overlap(old, new, sources, self._num_classes)
         return pairs, overlaps
 
     def _follows(self, before: tuple[Frame, np.ndarray], frame: Frame, grey: np.ndarray) -> bool:
         earlier, earlier_grey = before
         gap_ns = frame.stamp_ns - earlier.stamp_ns
         return 0 < gap_ns <= _MAX_GAP_NS and earlier_grey.shape == grey.shape
-
-
-def _without(unknown: np.ndarray, label_map: np.ndarray) -> np.ndarray:
-    """The label map, 255 also where the other one is."""
-    return cv2.bitwise_or(label_map, cv2.compare(unknown, NO_CLASS, cv2.CMP_EQ))

@@ -30,6 +30,11 @@ class Episode:
     from_s: float = 0.0
     to_s: float = math.inf
 
+    def __str__(self) -> str:
+        """As `parse_failure` and `parse_outage` read it."""
+        is_always = self.from_s == 0 and self.to_s == math.inf
+        return self.name if is_always else f'{self.name}:{self.from_s:.9g}:{self.to_s:.9g}'
+
     def covers(self, time_ns: int) -> bool:
         """Whether a time of the drive falls into it."""
         return self.from_s * 1e9 <= time_ns < self.to_s * 1e9
@@ -99,13 +104,21 @@ class Scenario:
         return round(self.seconds * 1e9)
 
     def custom_data(self) -> dict[str, str]:
-        """What holds for the whole drive: `condition`, and `failure` unless there are several."""
+        """What a recording of the drive notes of it.
+
+        `condition`; `failure` where one, or none, holds all the time; otherwise `failures` with
+        their times in seconds (`over_exposure:3:8 lidar_jitter`); `outages` likewise.
+        """
         noted = {'condition': self.condition}
         always = [
             item.name for item in self.failures if item.covers(0) and item.to_s >= self.seconds
         ]
         if len(always) == len(self.failures) <= 1:
             noted['failure'] = always[0] if always else 'none'
+        else:
+            noted['failures'] = ' '.join(map(str, self.failures))
+        if self.outages:
+            noted['outages'] = ' '.join(map(str, self.outages))
         return noted
 
     def light(self) -> Condition:

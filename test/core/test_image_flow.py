@@ -1,7 +1,7 @@
 """Pixels are followed from image to image, or left out where nobody can tell."""
 
 import cv2
-from mle_sam_ros.core.image_flow import ImageFlow, moved, small_grey
+from mle_sam_ros.core.image_flow import ImageFlow, moved_overlap, small_grey
 import numpy as np
 import pytest
 
@@ -14,7 +14,7 @@ def texture(size_hw, seed=0):
 def slow_sources(backward, forward):
     """The check of Sundaram et al., pixel by pixel."""
     height, width = backward.shape[:2]
-    found = np.full((height, width), -1)
+    found = np.full((height, width, 2), -1)
     for row in range(height):
         for column in range(width):
             there = backward[row, column].astype(np.float64)
@@ -23,14 +23,13 @@ def slow_sources(backward, forward):
                 back = forward[v, u].astype(np.float64)
                 limit = 0.01 * (there @ there + back @ back) + 0.5
                 if (there + back) @ (there + back) < limit:
-                    found[row, column] = v * width + u
+                    found[row, column] = v, u
     return found
 
 
 def test_sources_are_those_of_the_definition():
     before, now = texture((40, 60)), texture((40, 60), seed=1)
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    estimator.setUseSpatialPropagation(False)
     expected = slow_sources(estimator.calc(now, before, None), estimator.calc(before, now, None))
     found = ImageFlow().sources(before, now)
     assert np.mean(found != expected) < 0.001  # but for float32 at the limit
@@ -40,12 +39,36 @@ def test_sources_are_those_of_the_definition():
 @pytest.mark.parametrize('shift', [(0, 0), (3, 0), (-2, 4)])
 def test_a_shifted_image_is_followed(shift):
     before = texture((120, 160))
-    now = np.roll(before, shift, axis=(0, 1))
-    sources = ImageFlow().sources(before, now)
-    labels = np.arange(120 * 160, dtype=np.int64).reshape(120, 160) // 997
+    sources = ImageFlow().sources(before, np.roll(before, shift, axis=(0, 1)))
+    there = np.moveaxis(np.indices((120, 160)), 0, 2) - shift
     middle = (slice(20, -20), slice(20, -20))
-    expected = np.roll(labels, shift, axis=(0, 1)).astype(np.uint8)[middle]
-    assert np.mean(moved(labels.astype(np.uint8), sources)[middle] == expected) > 0.95
+    assert np.abs(sources[middle] - there[middle]).max(axis=2).mean() < 0.1
+
+
+def slow_moved_overlap(before, now, sources, num_classes):
+    counts = np.zeros((3, num_classes), int)
+    (height, width), scale = sources.shape[:2], before.shape[0] / sources.shape[0]
+    for row in range(height):
+        for column in range(width):
+            v, u = sources[row, column]
+            if v >= 0:
+                old = before[int((v + 0.5) * scale), int((u + 0.5) * scale)]
+                new = now[int((row + 0.5) * scale), int((column + 0.5) * scale)]
+                if old != 255 and new != 255:
+                    counts[0, old] += old == new
+                    counts[1, old] += 1
+                    counts[2, new] += 1
+    return counts
+
+
+@pytest.mark.parametrize('scale', [1, 2, 3])
+def test_the_overlap_is_that_of_the_definition(scale):
+    random = np.random.default_rng(scale)
+    sources = random.integers(0, 5, (5, 6, 2)).astype(np.int16)
+    sources[random.random((5, 6)) < 0.3] = -1
+    before, now = random.choice([0, 1, 2, 255], (2, 5 * scale, 6 * scale)).astype(np.uint8)
+    overlap = moved_overlap(before, now, sources, 3)
+    np.testing.assert_array_equal(overlap, slow_moved_overlap(before, now, sources, 3))
 
 
 def test_what_was_hidden_has_no_source():

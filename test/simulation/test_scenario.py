@@ -77,11 +77,21 @@ def test_an_added_failure_leaves_the_light_as_it_was():
         ((), {'condition': 'fog', 'failure': 'none'}),
         (('lidar_jitter',), {'condition': 'fog', 'failure': 'lidar_jitter'}),
         (('lidar_jitter:0:2',), {'condition': 'fog', 'failure': 'lidar_jitter'}),
-        (('lidar_jitter:0:1.9',), {'condition': 'fog'}),
-        (('lidar_jitter:0.1:2',), {'condition': 'fog'}),
-        (('lidar_jitter', 'over_exposure'), {'condition': 'fog'}),
+        (('lidar_jitter:0:1.9',), {'condition': 'fog', 'failures': 'lidar_jitter:0:1.9'}),
+        (('lidar_jitter:0.1:2',), {'condition': 'fog', 'failures': 'lidar_jitter:0.1:2'}),
+        (
+            ('lidar_jitter', 'over_exposure:1:2'),
+            {'condition': 'fog', 'failures': 'lidar_jitter over_exposure:1:2'},
+        ),
     ],
 )
-def test_only_what_holds_for_the_whole_drive_is_noted(failures, expected):
+def test_what_goes_wrong_is_noted(failures, expected):
     scenario = Scenario(1, 2.0, 'fog', tuple(parse_failure(text) for text in failures))
     assert scenario.custom_data() == expected
+
+
+def test_outages_are_noted():
+    outages = (parse_outage('lidar:4:6.5'), parse_outage('camera'))
+    noted = Scenario(1, 10.0, 'fog', outages=outages).custom_data()
+    assert noted == {'condition': 'fog', 'failure': 'none', 'outages': 'lidar:4:6.5 camera'}
+    assert [parse_outage(text) for text in noted['outages'].split()] == [*outages]

@@ -1,0 +1,64 @@
+"""Near and far pixels are told apart by where LiDAR returns fall."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.distance_bands import overlap_by_distance, range_map
+from mle_sam_ros.core.sweep import whole
+import numpy as np
+
+BOUNDS_M = (0, 10, 20)
+SHAPE = (4, 5)
+IDS = npst.arrays(np.uint8, SHAPE, elements=st.sampled_from([0, 1, 2, 255]))
+RANGES = npst.arrays(np.float32, SHAPE, elements=st.sampled_from([0, 3, 9.99, 10, 15, 20, 400]))
+CAMERA = CameraModel((20, 40), np.array([[20.0, 0, 20], [0, 20, 10], [0, 0, 1]]), np.zeros(5))
+
+
+def slow_overlap(truth, prediction, ranges_m):
+    counts = np.zeros((3, 3, 3), int)
+    for true, predicted, range_m in zip(
+        truth.ravel(), prediction.ravel(), ranges_m.ravel(), strict=True
+    ):
+        if range_m > 0 and true != 255:
+            band = sum(range_m >= bound for bound in BOUNDS_M) - 1
+            counts[band, 0, true] += true == predicted
+            counts[band, 1, true] += 1
+            if predicted != 255:
+                counts[band, 2, predicted] += 1
+    return counts
+
+
+@given(IDS, IDS, RANGES)
+def test_the_overlap_is_that_of_the_definition(truth, prediction, ranges_m):
+    overlap = overlap_by_distance(truth, prediction, ranges_m, BOUNDS_M, 3)
+    np.testing.assert_array_equal(overlap, slow_overlap(truth, prediction, ranges_m))
+
+
+def cloud(points):
+    xyz = np.array(points, np.float32)
+    return PointCloud(xyz, np.ones(len(xyz), np.float32))
+
+
+def test_a_return_stands_on_one_pixel():
+    sweep = whole('lidar', cloud([[0, 0, 8], [4, 1.6, 16], [0, 0, -5], [0, 0, 0.5]]), np.eye(4))
+    ranges_m = range_map([sweep], CAMERA, min_range_m=1.0)
+    assert ranges_m.dtype == np.float32
+    assert {(v, u): float(ranges_m[v, u]) for v, u in np.argwhere(ranges_m).tolist()} == {
+        (10, 20): 8.0,
+        (12, 25): float(np.linalg.norm([4, 1.6, 16]).astype(np.float32)),
+    }
+
+
+def test_what_is_seen_past_something_near_is_left_out():
+    near, behind, beside = [0, 0, 8], [1.6, 0, 32], [16, 0, 32]
+    sweep = whole('lidar', cloud([near, behind, beside]), np.eye(4))
+    ranges_m = range_map([sweep], CAMERA, min_range_m=1.0)
+    assert np.argwhere(ranges_m).tolist() == [[10, 20], [10, 30]]
+
+
+def test_a_slope_stays_whole():
+    rows = [[0, y, 20 / y * 2] for y in (2, 1.9, 1.8, 1.7)]
+    ranges_m = range_map([whole('lidar', cloud(rows), np.eye(4))], CAMERA, min_range_m=1.0)
+    assert np.count_nonzero(ranges_m) == len({round(20 * y / z) for _, y, z in rows})
