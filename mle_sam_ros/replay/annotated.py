@@ -158,7 +158,7 @@ class Annotated:
 
     def _write_transforms(self, view: View) -> None:
         mounts = view.prediction.mounts
-        if mounts.keys() == self._mounts.keys():
+        if mounts is self._mounts or not mounts:
             return
         self._mounts = mounts
         transforms = [

@@ -141,15 +141,17 @@ class RerunFile:
         """The frames, wherever they changed, and the camera's lens without its distortion."""
         rr, prediction = self._rr, view.prediction
         mounts, camera = prediction.mounts, prediction.camera
-        if self._latest is None or mounts.keys() != self._mounts.keys():
-            has_base = prediction.frame_id in mounts
+        if self._latest is None:
+            has_base = prediction.frame_id.removeprefix('/') in mounts
             axes = rr.ViewCoordinates.FLU if has_base else rr.ViewCoordinates.RDF
             self._log(VEHICLE, axes, static=True)
-            for frame, (_, matrix) in mounts.items():
-                path = CAMERA if frame == prediction.frame_id else f'{CAMERA}/{frame}'
-                place = rr.Transform3D(translation=matrix[:3, 3], mat3x3=matrix[:3, :3])
-                self._log(path, place, static=True)
+        if mounts is not self._mounts:
             self._mounts = mounts
+            for frame, (_, matrix) in mounts.items():
+                is_camera = frame == prediction.frame_id.removeprefix('/')
+                path = CAMERA if is_camera else f'{CAMERA}/{frame}'
+                place = rr.Transform3D(translation=matrix[:3, 3], mat3x3=matrix[:3, :3])
+                self._log(path, place)
         if camera is not None and (
             self._latest is None or self._latest.prediction.camera is not camera
         ):
