@@ -28,7 +28,7 @@ def be_lost(begun: Path, attempts: int, task, *arguments):
     return task(*arguments)
 
 
-def be_lost_once(begun: Path, settings, left_out):
+def be_lost_once(begun: Path, settings):
     from mle_sam_ros.replay.fleet.task import replay_recording
 
-    return be_lost(begun, 1, replay_recording, settings, left_out)
+    return be_lost(begun, 1, replay_recording, settings)

@@ -7,12 +7,21 @@ import sys
 from typing import NoReturn
 
 import mle_sam_ros
-from mle_sam_ros.cli import calibration, compare, engines, live, recordings, replay, simulation
+from mle_sam_ros.cli import (
+    calibration,
+    compare,
+    engines,
+    fleet,
+    live,
+    recordings,
+    replay,
+    simulation,
+)
 from mle_sam_ros.core.errors import InputError
 
 # In the order of the help. Rooms are imported where they are used: a vehicle needs no simulator,
 # a laptop no ROS.
-_FAMILIES = (simulation, replay, live, compare, recordings, engines, calibration)
+_FAMILIES = (simulation, replay, fleet, live, compare, recordings, engines, calibration)
 
 
 def main(arguments: list[str] | None = None) -> int:

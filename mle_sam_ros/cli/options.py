@@ -33,7 +33,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         default='auto',
         help='what runs the model',
     )
-    parser.add_argument('--threads', type=int, help='processors to use; else all')
+    parser.add_argument(
+        '--threads', type=int, help='processors to use; else all, in a fleet one per recording'
+    )
 
 
 def add_topic_option(parser: argparse.ArgumentParser, text: str) -> None:

@@ -1,6 +1,5 @@
 """What a worker does: one recording in, the files of its results out."""
 
-from collections.abc import Collection
 from pathlib import Path
 import tempfile
 
@@ -9,12 +8,11 @@ from mle_sam_ros.replay.replay import replay
 from mle_sam_ros.replay.session import Settings
 
 
-def replay_recording(settings: Settings, left_out: Collection[str]) -> dict[str, bytes]:
+def replay_recording(settings: Settings) -> dict[str, bytes]:
     """Replay a recording where only memory need be shared with whoever asks for it.
 
     Args:
         settings: of the replay; its paths are to be readable here.
-        left_out: names of result files that nobody asked for.
 
     Returns:
         Name to content of the files that a replay writes.
@@ -26,8 +24,4 @@ def replay_recording(settings: Settings, left_out: Collection[str]) -> dict[str,
     with tempfile.TemporaryDirectory(prefix='mle-sam-replay-') as room:
         out = Path(room) / 'results'
         replay(settings, out)
-        return {
-            path.name: path.read_bytes()
-            for path in sorted(out.iterdir())
-            if path.name not in left_out
-        }
+        return {path.name: path.read_bytes() for path in sorted(out.iterdir())}
