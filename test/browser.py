@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections import deque
+import fcntl
 import itertools
 import json
 import os
 from pathlib import Path
 import select
 import shutil
-import subprocess
 import time
 from typing import Any
 
@@ -38,14 +38,16 @@ class Browser:
         """Start it with a fresh profile in that folder."""
         assert EXECUTABLE is not None, 'look at EXECUTABLE first'
         # Chromium reads its commands from descriptor 3, and answers on 4.
-        read_here, write_there = os.pipe()
-        read_there, write_here = os.pipe()
-        command = [EXECUTABLE, *_ARGUMENTS, f'--user-data-dir={profile}', 'about:blank']
-        self._process = subprocess.Popen(
-            ['/bin/sh', '-c', f'exec "$@" 3<&{read_there} 4>&{write_there}', 'sh', *command],
-            pass_fds=(read_there, write_there),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        (read_here, write_there), (read_there, write_here) = _pipe(), _pipe()
+        self._process_id = os.posix_spawn(
+            EXECUTABLE,
+            [EXECUTABLE, *_ARGUMENTS, f'--user-data-dir={profile}', 'about:blank'],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, read_there, 3),
+                (os.POSIX_SPAWN_DUP2, write_there, 4),
+                *((os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)),
+            ],
         )
         os.close(read_there)
         os.close(write_there)
@@ -86,8 +88,11 @@ class Browser:
             'Emulation.setDeviceMetricsOverride',
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
-        feature = {'name': 'prefers-color-scheme', 'value': scheme}
-        self.call('Emulation.setEmulatedMedia', features=[feature])
+        features = [
+            {'name': 'prefers-color-scheme', 'value': scheme},
+            {'name': 'prefers-reduced-motion', 'value': 'reduce'},
+        ]
+        self.call('Emulation.setEmulatedMedia', features=features)
         self.call('Page.navigate', url=path.resolve().as_uri())
         while not any(item['method'] == 'Page.loadEventFired' for item in self._events):
             self._note(self._receive())
@@ -128,7 +133,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self._session = None
         self.call('Browser.close')
-        self._process.wait(_TIMEOUT_S)
+        os.waitpid(self._process_id, 0)
         os.close(self._in)
         os.close(self._out)
 
@@ -157,3 +162,12 @@ class Browser:
             url = what['request']['url']
             if not url.startswith('data:'):
                 self.requests.append(url)
+
+
+def _pipe() -> tuple[int, int]:
+    """Ends to read from and to write to, out of the way of 3 and 4."""
+    ends = os.pipe()
+    moved = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
+    for end in ends:
+        os.close(end)
+    return moved[0], moved[1]

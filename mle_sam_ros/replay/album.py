@@ -5,7 +5,7 @@ import math
 
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.scene import Scene, scene_of
+from mle_sam_ros.replay.scene import Scene, scene_of, SMALL
 from mle_sam_ros.replay.signs import Signs
 
 _A_WHILE = 8  # frames
@@ -64,14 +64,14 @@ class EvenScenes:
     def add(self, frame: Frame, miou: float) -> None:
         """Offer the next frame."""
         if self._num_seen % self._stride == 0:
-            self._kept.append(scene_of(frame, self._manifest, miou))
+            self._kept.append(scene_of(frame, self._manifest, miou, SMALL))
         self._num_seen += 1
         if len(self._kept) == 4 * self._num_scenes:
             self._kept = self._kept[::2]
             self._stride *= 2
         self._num_with[frame.present] += 1
         if self._num_with[frame.present] == _A_WHILE:
-            self._example_of[frame.present] = scene_of(frame, self._manifest, miou)
+            self._example_of[frame.present] = scene_of(frame, self._manifest, miou, SMALL)
 
     @property
     def scenes(self) -> list[Scene]:

@@ -8,6 +8,7 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay import charts
 from mle_sam_ros.replay.causes import noted_text
 from mle_sam_ros.replay.evaluation import Moment
+from mle_sam_ros.replay.signs import Sign
 import numpy as np
 
 
@@ -17,7 +18,7 @@ class Lane:
 
     Attributes:
         name: of it.
-        kind: `sensor` (shown where it was there), or a kind of the timeline.
+        kind: `sensor` (shown where it was there), `sign`, or a kind of the timeline.
         spans: (from, to), seconds.
     """
 
@@ -75,6 +76,7 @@ class Course:
         moments: Sequence[Moment],
         confidences: np.ndarray,
         timeline: Sequence[Mapping[str, Any]],
+        signs: Sequence[Sign],
         start_ns: int,
     ) -> None:
         """Prepare the plots of at least one moment.
@@ -84,6 +86,7 @@ class Course:
             moments: T of them, in order.
             confidences: (T,) mean confidence of each frame, 0 to 1.
             timeline: of `metrics.json`.
+            signs: measured in the same frames.
             start_ns: stamp that counts as 0 s.
         """
         times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
@@ -98,6 +101,10 @@ class Course:
             for name in manifest.modality_names
         ]
         self.lanes += _noted_lanes(timeline)
+        self.lanes += [
+            Lane(sign.text, 'sign', charts.spans(self.axis, times_s, sign.holds.tolist()))
+            for sign in signs
+        ]
         miou = 100 * np.array([item.miou for item in moments])
         is_scored = not np.isnan(miou).all()
         self.quality = _curve(
@@ -124,7 +131,7 @@ class Course:
     def bands(self) -> Iterator[tuple[str, str, float, float]]:
         """Kind, words, from and to of what is to be seen behind every plot.
 
-        A sensor's absence, a failure, an injected fault; not what holds all the time.
+        A sensor's absence, what was noted, injected or measured; not what holds all the time.
         """
         for lane in self.lanes:
             is_sensor = lane.kind == 'sensor'

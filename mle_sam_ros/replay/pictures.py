@@ -93,7 +93,7 @@ def video_panel(frame: Frame, manifest: Manifest, start_ns: int) -> np.ndarray:
 
 
 def _tile_hw(scene: Scene, height: int) -> tuple[int, int]:
-    mask_height, mask_width = decode_picture(scene.pictures[MASK]).shape[:2]
+    mask_height, mask_width = scene.size_hw
     return height, round(height * mask_width / mask_height)
 
 

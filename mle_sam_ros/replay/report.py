@@ -88,14 +88,13 @@ def _drive(
     miou = np.array([item.miou for item in moments])
     is_scored = not np.isnan(miou).all()
     scores = miou if is_scored else album.signs.confidences
-    findings = find_causes(
-        moments, scores, list(album.signs.found()), timeline, start_ns, manifest.modality_names
-    )
+    signs = list(album.signs.found())
+    findings = find_causes(moments, scores, signs, timeline, start_ns, manifest.modality_names)
     index_of = {item.stamp_ns: index for index, item in enumerate(moments)}
 
     def views(scenes: Sequence[Any]) -> list[dict[str, Any]]:
         return [
-            scene_view(scene, manifest, findings, index_of[scene.stamp_ns], timeline, start_ns)
+            scene_view(scene, manifest, findings, index_of[scene.stamp_ns], metrics, start_ns)
             for scene in scenes
         ]
 
@@ -104,7 +103,7 @@ def _drive(
         'findings': [item for item in findings if not math.isnan(item.drop)],
         'worst': views(album.worst),
         'even': views(album.even),
-        'course': Course(manifest, moments, album.signs.confidences, timeline, start_ns)
+        'course': Course(manifest, moments, album.signs.confidences, timeline, signs, start_ns)
         if len(moments) > 1
         else None,
     }

@@ -16,7 +16,7 @@ def scene_view(
     manifest: Manifest,
     findings: Sequence[Finding],
     index: int,
-    timeline: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Any],
     start_ns: int,
 ) -> dict[str, Any]:
     """What the template shows of a scene.
@@ -26,13 +26,15 @@ def scene_view(
         manifest: of the bundle.
         findings: of the drive.
         index: of the scene's frame in the drive.
-        timeline: of `metrics.json`.
+        metrics: content of `metrics.json`.
         start_ns: stamp that counts as 0 s.
     """
     time_s = (scene.stamp_ns - start_ns) / 1e9
     causes = causes_in(findings, index)
+    entries = [entry for entry in metrics['timeline'] if _holds(entry, time_s)]
     return {
         'time_s': time_s,
+        'aspect': f'{scene.size_hw[1]}/{scene.size_hw[0]}',
         'miou': scene.miou,
         'confidence': scene.confidence,
         'latency_ms': scene.latency_ms,
@@ -42,20 +44,37 @@ def scene_view(
             {
                 'name': name,
                 'is_present': name in scene.present,
-                'why': scene.faults.get(name, ''),
+                'why': _why_absent(scene, name, metrics, entries),
                 'age_ms': scene.ages_ms.get(name),
                 'weight': float(scene.router_weights[:, column].mean()),
             }
             for column, name in enumerate(manifest.modality_names)
         ],
-        'noted': [
-            noted_text(entry)
-            for entry in timeline
-            if noted_text(entry) and entry['from_s'] <= time_s + 1e-6 < entry['to_s'] + 2e-6
-        ],
+        'noted': [noted_text(entry) for entry in entries if noted_text(entry)],
         'losses': [loss for loss in scene.losses if loss.iou < 0.995][:_NUM_LOSSES],
         'causes': [{'text': cause.in_frame(index), 'finding': cause} for cause in causes],
     }
+
+
+def _holds(entry: Mapping[str, Any], time_s: float) -> bool:
+    """Whether an entry of the timeline, which has microseconds, covers a time."""
+    return entry['from_s'] - 1e-6 <= time_s < entry['to_s'] + 1e-6
+
+
+def _why_absent(
+    scene: Scene, name: str, metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]
+) -> str:
+    if name in metrics['arguments'].get('drop', ()):
+        return 'left out by --drop'
+    times = next(
+        (
+            f'from {entry["from_s"]:.2f} to {entry["to_s"]:.2f} s'
+            for entry in entries
+            if entry['kind'] == 'absent' and entry['name'] == name
+        ),
+        '',
+    )
+    return ': '.join(filter(None, (times, scene.faults.get(name))))
 
 
 def _picture(scene: Scene, name: str) -> tuple[str, str | None]:

@@ -17,8 +17,8 @@ from mle_sam_ros.replay.tiles import (
 import numpy as np
 
 CAMERA, MASK, TRUTH, ERROR = 'camera', 'mask', 'ground truth', 'error map'
-_WIDTH, _RASTER_WIDTH = 640, 400
-_QUALITY = 82
+LARGE, SMALL = 640, 416  # widths, pixels
+_QUALITY = 80
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Scene:
 
     Attributes:
         stamp_ns: of the frame.
+        size_hw: of the mask, and the shape of all pictures.
         present: modalities that took part.
         router_weights: (levels, M) float32.
         ages_ms: by modality that took part.
@@ -57,6 +58,7 @@ class Scene:
     """
 
     stamp_ns: int
+    size_hw: tuple[int, int]
     present: frozenset[str]
     router_weights: np.ndarray
     ages_ms: Mapping[str, float]
@@ -68,15 +70,16 @@ class Scene:
     pictures: Mapping[str, bytes]
 
 
-def scene_of(frame: Frame, manifest: Manifest, miou: float) -> Scene:
+def scene_of(frame: Frame, manifest: Manifest, miou: float, width: int = LARGE) -> Scene:
     """Reduce a frame to a scene.
 
     Args:
         frame: not kept.
         manifest: classes, palette and modalities.
         miou: of the frame; NaN without ground truth.
+        width: of the pictures, at most; of rasters other than the camera's `SMALL`.
     """
-    large, small = _tile_hw(frame, _WIDTH), _tile_hw(frame, _RASTER_WIDTH)
+    large, small = _tile_hw(frame, width), _tile_hw(frame, SMALL)
     pictures = {MASK: mask_tile(frame, manifest, large)}
     if frame.image is not None:
         pictures[CAMERA] = camera_tile(frame, large)
@@ -88,6 +91,7 @@ def scene_of(frame: Frame, manifest: Manifest, miou: float) -> Scene:
             pictures[modality.name] = raster_tile(frame, modality, small)
     return Scene(
         frame.stamp_ns,
+        (frame.label_map.shape[0], frame.label_map.shape[1]),
         frame.present,
         frame.router_weights,
         frame.ages_ms,

@@ -61,7 +61,7 @@ function nearest(times, time) {
 function said(curves, time) {
   return curves.map((curve) => {
     const value = curve.values[nearest(curve.times, time)];
-    return `${curve.name} ${value === null ? '–' : `${value} ${curve.unit}`}`;
+    return `${curve.name} ${value === null ? '–' : `${value.toFixed(1)} ${curve.unit}`}`;
   });
 }
 
