@@ -66,7 +66,7 @@ class Annotated:
             extent: `masks` leaves out pictures, points and transforms.
             custom_data: that of the drive, which holds for this recording, too.
         """
-        self._bag = BagWriter(path, custom_data)
+        self._bag = BagWriter(path, custom_data, 'lz4')
         self._manifest = manifest
         self._is_full = extent == 'full'
         self._changes = Changes(manifest.modality_names)
