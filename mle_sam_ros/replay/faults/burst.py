@@ -19,8 +19,9 @@ _MAX_SPAN_NS = 100_000_000
 class Burst(NumberFault, MessageFault):
     """So many events a second come on top, at any pixel and any time.
 
-    All packets of the stream are written anew, in the encoding `mono`, as one cannot be put into
-    the middle of another's words; clouds stay clouds, and are flooded where they have had events.
+    From the first on, packets are written anew in the encoding `mono`, as nothing can be put into
+    the middle of words that continue one another; a stream that went back to its encoding would
+    begin anew. Clouds stay clouds, and are flooded where they have had events.
     """
 
     kind = 'burst'
@@ -47,6 +48,7 @@ class _Flood:
         self._decoder = EventDecoder()
         self._size_hw = (0, 0)
         self._end_ns: int | None = None
+        self._has_begun = False
 
     def __call__(self, item: Passing, holds: bool) -> Passing:
         if not self._rate_hz:
@@ -58,6 +60,9 @@ class _Flood:
             return item  # whoever reads it says what is wrong with it
         begin_ns, self._end_ns = self._end_ns, self._decoder.end_ns
         self._size_hw = _size_of(message, events, self._size_hw)
+        self._has_begun |= holds
+        if not self._has_begun:
+            return item
         if holds and begin_ns is not None and self._end_ns is not None:
             begin_ns = max(begin_ns, self._end_ns - _MAX_SPAN_NS)
             extra = self._extra(begin_ns, self._end_ns, self._draw(item.number))
