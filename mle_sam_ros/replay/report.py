@@ -52,8 +52,8 @@ def write_report(
         'modality_colours': [_hex(shade) for shade in MODALITY_COLOURS],
         'class_colours': {item.name: _hex(item.colour) for item in manifest.classes},
         'error_colours': [_hex(shade) for shade in (ERROR_UNSURE, ERROR_SURE, UNKNOWN)],
-        'worst_class': _lowest(metrics['iou']),
-        'worst_condition': _lowest(
+        'worst_class': lowest(metrics['iou']),
+        'worst_condition': lowest(
             {name: item['miou'] for name, item in metrics['conditions'].items()}
         ),
         'recordings': recordings,
@@ -74,6 +74,15 @@ def write_report(
         .render(**context, script=script, script_hash=f'sha256-{digest}')
     )
     path.write_text(page, encoding='utf-8')
+
+
+def lowest(values: Mapping[str, float | None]) -> tuple[str, float] | None:
+    """Name and value of the lowest that is known; None where none is."""
+    known = [(value, name) for name, value in values.items() if value is not None]
+    if not known:
+        return None
+    value, name = min(known)
+    return name, value
 
 
 def _drive(
@@ -145,12 +154,6 @@ def _start_ns(metrics: Mapping[str, Any], moments: Sequence[Moment]) -> int:
     if len(metrics['bags']) == 1:
         return metrics['bags'][0]['start_ns']
     return moments[0].stamp_ns if moments else 0
-
-
-def _lowest(values: Mapping[str, float | None]) -> tuple[str, float] | None:
-    known = [(value, name) for name, value in values.items() if value is not None]
-    value, name = min(known, default=(None, ''))
-    return None if value is None else (name, value)
 
 
 def _environment() -> Environment:

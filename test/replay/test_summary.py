@@ -1,0 +1,41 @@
+"""A terminal shows what people look for first."""
+
+import json
+
+from mle_sam_ros.replay.latency import Latency
+from mle_sam_ros.replay.summary import summary
+from sample_frames import sample_frames
+from sample_report import write_sample_report
+
+
+def lines_of(tmp_path, frames):
+    latency = Latency()
+    for frame in frames:
+        latency.add(frame.latency_ms, frame.timings_ms)
+    (tmp_path / 'latency.json').write_text(json.dumps(latency.to_mapping()))
+    metrics = write_sample_report(tmp_path / 'report.html', frames)
+    return metrics, summary(metrics, tmp_path).splitlines()
+
+
+def test_what_is_worst_and_what_it_stands_on(tmp_path):
+    metrics, lines = lines_of(tmp_path, list(sample_frames(40)))
+    assert lines[0] == f'mIoU      {100 * metrics["miou"]:.1f} % over 40 masks'
+    known = {value: name for name, value in metrics['iou'].items() if value is not None}
+    worst = min(known)
+    assert lines[1].split(': ')[1] == f'{known[worst].replace("_", " ")}, {100 * worst:.1f} %'
+    assert lines[2].startswith('          worst condition: ')
+    assert lines[3].startswith('frames    43 received = 40 emitted + 3 superseded + 0 rejected')
+    assert lines[4].startswith('latency   p50 ')
+    table = lines.index('sensors                   mIoU  masks')
+    for line, (key, item) in zip(lines[table + 1 :], metrics['subsets'].items(), strict=False):
+        assert line.split() == [key, f'{100 * item["miou"]:.1f}', '%', str(item['frames_scored'])]
+    assert {len(line) for line in lines[table : table + 4]} == {len(lines[table])}
+    assert 'condition                 mIoU  masks' in lines
+    assert lines[-2:] == [str(tmp_path / 'report.html'), str(tmp_path / 'metrics.json')]
+
+
+def test_nothing_is_made_of_nothing(tmp_path):
+    _, lines = lines_of(tmp_path, [])
+    assert lines[0] == 'mIoU      n/a over 0 masks'
+    assert lines[1].startswith('frames    3 received')
+    assert not any(line.startswith(('latency', 'sensors')) for line in lines)
