@@ -10,12 +10,12 @@ TORCH := torch==2.13.0
 SAM2 := sam2==1.1.0
 SAM2_MODULES ?= build/sam2
 
-.PHONY: demo test faults lint format bench gpu-bench setup clean system-libraries
+.PHONY: demo test faults lint format bench gpu-bench setup clean system-libraries browser
 
 demo: $(VENV)/.node
 	$(BIN)/mle-sam demo --out out/demo
 
-test: $(VENV)/.training
+test: $(VENV)/.training | browser
 	$(BIN)/python -m pytest -q test
 	$(BIN)/python -m pytest -q training/tests
 
@@ -73,3 +73,11 @@ system-libraries:
 	  if [ "$$(id -u)" = 0 ]; then apt-get update -qq && apt-get install -y -qq $(LIBRARIES); \
 	  else echo 'Please install the libraries that Open3D needs: sudo apt-get install $(LIBRARIES)'; exit 1; fi; \
 	fi
+
+# The tests look at reports in a browser; without one they skip that.
+browser:
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && exit 0; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium; then exit 0; fi; \
+	echo 'No browser to test reports in: sudo apt-get install chromium'
