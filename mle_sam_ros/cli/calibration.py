@@ -38,11 +38,10 @@ def add_commands(commands: Commands) -> None:
 
     check_rig = add_command(
         commands, 'check-calibration', _check_calibration,
-        'draw LiDAR and events over the images of a recording, and score the extrinsics',
+        'draw LiDAR and events over the images of a recording, and score the extrinsics; exit '
+        'code 1 where one is clearly wrong',
     )  # fmt: skip
-    check_rig.add_argument(
-        'bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory'
-    )
+    check_rig.add_argument('bag', type=Path, help='.mcap, .db3 or .bag file, or rosbag2 directory')
     check_rig.add_argument('--calibration', type=Path, help='file; else from the recording')
     check_rig.add_argument(
         '--out', type=Path, default=Path('out/calibration'), help='directory to write'
@@ -67,7 +66,7 @@ def _calibration(options: argparse.Namespace) -> None:
     print(options.out)
 
 
-def _check_calibration(options: argparse.Namespace) -> None:
+def _check_calibration(options: argparse.Namespace) -> int:
     from mle_sam_ros.bags.calibration_file import read_calibration
     from mle_sam_ros.replay.check_calibration import (
         check_calibration,
@@ -80,4 +79,6 @@ def _check_calibration(options: argparse.Namespace) -> None:
         topics_of(options),
         read_calibration(options.calibration) if options.calibration else None,
     )
-    print_lines(describe_scores(check_calibration(settings, options.out), options.out))
+    scores = check_calibration(settings, options.out)
+    print_lines(describe_scores(scores, options.out))
+    return 1 if any(score.verdict == 'wrong' for score in scores.values()) else 0

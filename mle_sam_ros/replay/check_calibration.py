@@ -83,8 +83,8 @@ def check_calibration(settings: CheckSettings, out: Path) -> dict[str, Extrinsic
     scores = {}
     with output_directory(out, _NAMES) as draft:
         for name in sensors:
-            _write_sheet(draft / _SHEETS[name], name, moments, calibration)
             score = _score(name, moments, calibration)
+            _write_sheet(draft / _SHEETS[name], name, moments, calibration, score)
             if score is not None:
                 scores[name] = score
         content = {name: _score_mapping(score) for name, score in scores.items()}
@@ -93,14 +93,14 @@ def check_calibration(settings: CheckSettings, out: Path) -> dict[str, Extrinsic
 
 
 def describe_scores(scores: Mapping[str, ExtrinsicScore], out: Path) -> Iterator[str]:
-    """Lines for a person: the verdict of each sensor, and which changes would be better."""
+    """Lines for a person: how each sensor scored, what would be better, and the verdict."""
     for name, score in scores.items():
         yield (
             f'{name}: edges meet by {score.given:.2f} standard deviations in {score.num_moments} '
             f'moments; {score.num_worse} of {len(score.shifted)} shifted extrinsics score less'
         )
         if not score.better:
-            yield '  no shift is better beyond chance: the extrinsic fits'
+            yield '  no shift is better beyond chance'
         for item in score.better[:3]:
             yield (
                 f'  better by {item.gain:.2f} +- {item.error:.2f}, in '
@@ -113,6 +113,22 @@ def describe_scores(scores: Mapping[str, ExtrinsicScore], out: Path) -> Iterator
     if missing:
         yield f'not scored: {", ".join(missing)} (not recorded, not calibrated, or no edges)'
     yield f'look at {", ".join(str(out / _SHEETS[name]) for name in _SHEETS if name in scores)}'
+    yield f'verdict: {"; ".join(f"{name} {verdict_text(item)}" for name, item in scores.items())}'
+
+
+def verdict_text(score: ExtrinsicScore) -> str:
+    """What is to be thought of an extrinsic, in a phrase."""
+    if score.verdict == 'fits':
+        return 'fits'
+    if score.verdict == 'wrong':
+        return f'is wrong, by about {score.better[0].shift} or more'
+    if score.better:
+        gain = 100 * score.better[0].gain / score.given
+        return (
+            f'is unclear: {score.better[0].shift} would score {gain:.0f} % better, as it may '
+            'where a bright sky eats into edges'
+        )
+    return 'is unclear: edges hardly meet anywhere'
 
 
 def _lack(name: str, calibration: Calibration) -> str:
@@ -124,7 +140,13 @@ def _lack(name: str, calibration: Calibration) -> str:
     return ' and '.join(lacks)
 
 
-def _write_sheet(path: Path, name: str, moments: list[Moment], calibration: Calibration) -> None:
+def _write_sheet(
+    path: Path,
+    name: str,
+    moments: list[Moment],
+    calibration: Calibration,
+    score: ExtrinsicScore | None,
+) -> None:
     camera = calibration.cameras['camera']
     start_ns = moments[0].stamp_ns
     usable = [item for item in moments if (item.cloud if name == 'lidar' else item.events)]
@@ -148,12 +170,15 @@ def _write_sheet(path: Path, name: str, moments: list[Moment], calibration: Cali
         pictures.append(picture)
         captions.append(f't = {(moment.stamp_ns - start_ns) / 1e9:.2f} s')
     titles = {
-        'lidar': 'LiDAR over the camera: red 2 m to blue 60 m. Large dots stand before something '
-        'farther: they belong on edges of the image',
+        'lidar': 'LiDAR over the camera. Large dots stand before something farther: they belong '
+        'on edges of the image',
         'event': 'Events over the camera: orange brighter, blue darker. They belong on the edges '
         'of what moves',
     }
-    sheet = contact_sheet(pictures, captions, titles[name])
+    result = 'not scored: too few edges'
+    if score is not None:
+        result = f'score {score.given:.2f} in {score.num_moments} moments: {verdict_text(score)}'
+    sheet = contact_sheet(pictures, captions, titles[name], result, has_ranges=name == 'lidar')
     if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
         raise InputError(f'{path}: expected to write a picture, got an error; free some space')
 
@@ -201,6 +226,7 @@ def _some(points: np.ndarray) -> np.ndarray:
 
 def _score_mapping(score: ExtrinsicScore) -> dict[str, object]:
     return {
+        'verdict': score.verdict,
         'given': score.given,
         'moments': score.num_moments,
         'correction': [str(shift) for shift in score.correction],

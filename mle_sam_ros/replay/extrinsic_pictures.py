@@ -14,7 +14,8 @@ _NEAR_M, _FAR_M = 2.0, 60.0
 _TURBO = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, np.newaxis], cv2.COLORMAP_TURBO)
 _TURBO = _TURBO[:, 0, ::-1]
 _TILE_WIDTH = 960
-_GAP, _TOP = 10, 64
+_GAP, _TOP = 10, 116
+_BAR_WIDTH = 420
 
 
 def lidar_picture(
@@ -50,9 +51,8 @@ def _dots(
     """Pixels and colours of points, the nearest last: it is drawn over what it hides."""
     points = points_lidar @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
     points = points[camera.covers(points) & (points[:, 2] > 0.5)]
-    range_m = np.clip(np.linalg.norm(points, axis=1), _NEAR_M, _FAR_M)
-    nearness = 1 - np.log(range_m / _NEAR_M) / np.log(_FAR_M / _NEAR_M)
-    colours = _TURBO[(20 + 215 * nearness).astype(np.uint8)]
+    range_m = np.linalg.norm(points, axis=1)
+    colours = _colours(range_m)
     pixels = np.round(camera.project(points)).astype(np.int64)
     inside = np.abs(pixels).max(axis=1, initial=0) < 2 * _TILE_WIDTH
     for index in np.argsort(-range_m):
@@ -97,22 +97,60 @@ def event_picture(
 
 
 def contact_sheet(
-    pictures: Sequence[np.ndarray], captions: Sequence[str], title: str
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    title: str,
+    result: str,
+    has_ranges: bool,
 ) -> np.ndarray:
-    """Pictures of one size in two columns, each with a caption; (H, W, 3) uint8."""
+    """Pictures of one size in two columns.
+
+    Args:
+        pictures: (h, w, 3) uint8.
+        captions: of each.
+        title: what they show.
+        result: what came of it, in the line below.
+        has_ranges: whether their colours are ranges, which a bar then explains.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     height, width = pictures[0].shape[:2]
     num_columns = min(2, len(pictures))
     num_rows = -(-len(pictures) // num_columns)
     step_y = height + 34
     size_hw = _TOP + num_rows * step_y + _GAP, num_columns * (width + _GAP) + _GAP
     sheet = Sheet(size_hw)
-    sheet.text(title, _GAP + 6, 32, 22)
+    sheet.text(title, _GAP + 6, 24, 22)
+    sheet.text(result, _GAP + 6, 56, 20)
+    if has_ranges:
+        _range_bar(sheet, _GAP + 6, 84)
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x = _GAP + index % num_columns * (width + _GAP)
         y = _TOP + index // num_columns * step_y
         sheet.paste(picture, x, y)
         sheet.text(caption, x + 6, y + height + 16, 17, FAINT)
     return sheet.pixels
+
+
+def _range_bar(sheet: Sheet, x: int, y: int) -> None:
+    """The colours of ranges, from near to far, with some of them in metres."""
+    sheet.text('range', x, y, 17, FAINT)
+    left = x + 60
+    sheet.paste(
+        _colours(np.geomspace(_NEAR_M, _FAR_M, _BAR_WIDTH))[None].repeat(12, 0), left, y - 6
+    )
+    for range_m in (2, 5, 10, 20, 60):
+        share = np.log(range_m / _NEAR_M) / np.log(_FAR_M / _NEAR_M)
+        place = left + round(float(share) * (_BAR_WIDTH - 1))
+        sheet.text(f'{range_m} m', place, y + 18, 15, FAINT, 'mm')
+
+
+def _colours(range_m: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8, from red for near to blue for far."""
+    range_m = np.clip(range_m, _NEAR_M, _FAR_M)
+    nearness = 1 - np.log(range_m / _NEAR_M) / np.log(_FAR_M / _NEAR_M)
+    return _TURBO[(20 + 215 * nearness).astype(np.uint8)]
 
 
 def _canvas(image: np.ndarray, camera: CameraModel) -> tuple[np.ndarray, CameraModel]:

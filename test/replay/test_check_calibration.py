@@ -8,6 +8,7 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.check_calibration import check_calibration, CheckSettings, describe_scores
+from mle_sam_ros.replay.extrinsic_score import ExtrinsicScore, Shift, ShiftScore
 from mle_sam_ros.replay.moments import read_moments
 import numpy as np
 import pytest
@@ -43,6 +44,28 @@ def test_writes_a_sheet_for_each_sensor(drive, tmp_path, capsys):
     assert isinstance(json.loads((out / 'scores.json').read_text()), dict)
     assert 'look at' in capsys.readouterr().out
     assert main(['check-calibration', str(drive), '--out', str(out)]) == 0  # replaces its own
+
+
+@pytest.mark.parametrize(
+    ('gain', 'code', 'words'),
+    [
+        (0.0, 0, 'verdict: lidar fits'),
+        (0.05, 0, 'verdict: lidar is unclear: yaw +0.50 deg would score 6 % better'),
+        (0.3, 1, 'verdict: lidar is wrong, by about yaw +0.50 deg'),
+    ],
+)
+def test_the_verdict_is_the_last_line_and_the_exit_code(
+    drive, tmp_path, capsys, monkeypatch, gain, code, words
+):
+    score = ExtrinsicScore(0.8, 20, (ShiftScore(Shift('yaw', 0.5), gain, 0.01, 1.0),))
+    monkeypatch.setattr(
+        'mle_sam_ros.replay.check_calibration._score',
+        lambda name, *_: score if name == 'lidar' else None,
+    )
+    out = tmp_path / 'out'
+    assert main(['check-calibration', str(drive), '--out', str(out)]) == code
+    assert capsys.readouterr().out.splitlines()[-1].startswith(words)
+    assert json.loads((out / 'scores.json').read_text())['lidar']['verdict'] in words
 
 
 def test_a_recording_without_lidar_is_checked_for_events(tmp_path):

@@ -3,7 +3,14 @@ from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.replay.edges import depth_edges, edge_nearness, event_edges
 from mle_sam_ros.replay.event_distance import event_points
-from mle_sam_ros.replay.extrinsic_score import EdgeMatch, score_extrinsic, Shift, shifts
+from mle_sam_ros.replay.extrinsic_score import (
+    EdgeMatch,
+    ExtrinsicScore,
+    score_extrinsic,
+    Shift,
+    shifts,
+    ShiftScore,
+)
 import numpy as np
 import pytest
 
@@ -79,6 +86,7 @@ def test_the_true_extrinsic_beats_every_shift_of_a_degree_or_more(matches):
     score = score_extrinsic(matches, CAMERA, CAMERA_FROM_LIDAR, has_distance=True)
     assert score.num_moments == 6
     assert score.better == []
+    assert score.verdict == 'fits'
     for item in score.shifted:
         if item.shift.axis in ('yaw', 'pitch', 'roll') and abs(item.shift.amount) >= 1:
             assert item.gain < 0, item.shift
@@ -97,6 +105,25 @@ def test_a_wrong_extrinsic_is_told_with_its_direction(matches, shift):
     }
     assert str(best.shift) in undone
     assert best.gain > 3 * best.error
+    assert score.verdict == 'wrong'
+
+
+@pytest.mark.parametrize(
+    ('given', 'gain', 'error', 'verdict'),
+    [
+        (0.8, 0.0, 0.01, 'fits'),
+        (0.8, 0.07, 0.03, 'fits'),  # chance
+        (0.8, 0.07, 0.01, 'unclear'),  # glare does as much
+        (0.8, 0.09, 0.01, 'wrong'),
+        (0.1, 0.0, 0.01, 'unclear'),  # edges hardly meet
+        (0.05, 0.1, 0.01, 'unclear'),  # nor do they elsewhere
+        (0.05, 0.2, 0.01, 'wrong'),
+        (-0.1, 0.5, 0.01, 'wrong'),
+    ],
+)
+def test_the_verdict_leaves_room_for_chance_and_glare(given, gain, error, verdict):
+    shifted = ShiftScore(Shift('pitch', -0.5), gain, error, 1.0)
+    assert ExtrinsicScore(given, 24, (shifted,)).verdict == verdict
 
 
 def test_errors_about_several_axes_are_found_one_after_another(matches):
