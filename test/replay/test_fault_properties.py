@@ -1,11 +1,13 @@
 """What holds of all faults, whatever they are and however they are put together."""
 
 from collections import Counter
+from dataclasses import replace
 
 from fault_streams import contents, drive, inject, of
 from hypothesis import given
 from hypothesis import strategies as st
 from mle_sam_ros.core.rig import MISPLACED
+import numpy as np
 import pytest
 from tiny_drive import MS, START
 
@@ -105,6 +107,31 @@ def test_more_of_a_fault_befalls_the_same_messages_and_others(kind):
         return {index for index, item in enumerate(CLEAN) if id(item.message) not in left}
 
     assert befallen(0.2) <= befallen(0.5) <= befallen(0.9)
+
+
+junk_numbers = st.sampled_from([0, 1, 2, 7, 255, 40_000, 2**31, 2**32 - 1, 2**62])
+FIELDS = {
+    'camera': ['height', 'width', 'step', 'is_bigendian'],
+    'lidar': ['height', 'width', 'point_step', 'row_step', 'is_bigendian'],
+    'event': ['height', 'width', 'seq', 'time_base', 'is_bigendian'],
+}
+
+
+@given(st.data(), st.binary(max_size=300), seeds)
+def test_messages_that_make_no_sense_pass_through(data, content, seed):
+    """Nothing but what the pipeline says of them: no fault ends a drive."""
+    stream = data.draw(st.sampled_from(list(FIELDS)))
+    changes = data.draw(st.dictionaries(st.sampled_from(FIELDS[stream]), junk_numbers))
+    if data.draw(st.booleans()):
+        changes['events' if stream == 'event' else 'data'] = np.frombuffer(content, np.uint8)
+    texts = {
+        'camera': ['camera:exposure=1', 'camera:freeze=1'],
+        'event': ['event:stamp=0.1', 'event:burst=1e5', 'event:stamp=-1'],
+        'lidar': ['lidar:stamp=0.1', 'lidar:beams=0.5', 'lidar:freeze=0.5', 'lidar:stamp=-9'],
+    }[stream]
+    arrivals = of(CLEAN, stream)[:4]
+    arrivals[1] = arrivals[1]._replace(message=replace(arrivals[1].message, **changes))
+    assert len(inject(arrivals, *texts, seed=seed)) == len(arrivals)
 
 
 def _comparable(item):

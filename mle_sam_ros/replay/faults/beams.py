@@ -51,6 +51,8 @@ class Beams(NumberFault, MessageFault):
                 points = read_points(item.message, ('x', 'y', 'z'), self.stream)
             except InputError:
                 return item  # whoever reads it says what is wrong with it
+            if any(points.dtype[axis].kind != 'f' for axis in 'xyz'):
+                return item
             is_left = (first + _beams(points) * _GOLDEN_RATIO) % 1 >= self.value
             return item._replace(message=_with_points(item.message, points[is_left]))
 

@@ -13,6 +13,9 @@ import numpy as np
 
 # However long a stream paused, its next packet is of no more.
 _MAX_SPAN_NS = 100_000_000
+# What both `mono` and clouds can tell; no driver fills a packet for as long.
+_MAX_PACKET_NS = 2**32 - 1
+_MAX_HW = 2**15, 2**16
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class _Flood:
             begin_ns = max(begin_ns, self._end_ns - _MAX_SPAN_NS)
             extra = self._extra(begin_ns, self._end_ns, self._draw(item.number))
             events = Events.concatenate([events, extra]).in_order()
+        if len(events) and events.t_ns[-1] - events.t_ns[0] > _MAX_PACKET_NS:
+            return item
         return item._replace(message=_rewritten(message, events))
 
     def _extra(self, begin_ns: int, end_ns: int, chance: np.random.Generator) -> Events:
@@ -76,8 +81,8 @@ class _Flood:
             return Events.uninitialized(0)
         count = int(chance.poisson(self._rate_hz * span_ns / 1e9))
         return Events(
-            chance.integers(0, width, count, np.uint16),
-            chance.integers(0, height, count, np.uint16),
+            chance.integers(0, min(width, _MAX_HW[1]), count, np.uint16),
+            chance.integers(0, min(height, _MAX_HW[0]), count, np.uint16),
             begin_ns + np.sort(chance.integers(1, span_ns + 1, count)),
             chance.integers(0, 2, count, np.uint8),
         )
