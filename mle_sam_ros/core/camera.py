@@ -178,6 +178,8 @@ class CameraModel:
 
         Pixel centres are integers, so a pixel's edge, not its centre, stays at the origin.
         """
+        if size_hw == self.size_hw:
+            return self  # with what it has computed
         (height, width), (new_height, new_width) = self.size_hw, size_hw
         scale = np.diag([new_width / width, new_height / height, 1.0])
         matrix = scale @ self.matrix

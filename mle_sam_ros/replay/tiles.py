@@ -61,7 +61,8 @@ def error_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
     is_wrong = cv2.compare(frame.truth, frame.label_map, cv2.CMP_NE)
     picture = cv2.copyTo(cv2.applyColorMap(frame.confidence, _ERROR_COLOURS), is_wrong, picture)
     is_unknown = cv2.compare(frame.truth, NO_CLASS, cv2.CMP_EQ)
-    picture = cv2.copyTo(np.full_like(picture, UNKNOWN), is_unknown, picture)
+    if cv2.countNonZero(is_unknown):
+        picture = cv2.copyTo(np.full_like(picture, UNKNOWN), is_unknown, picture)
     return _resized(picture, tile_hw, cv2.INTER_NEAREST)
 
 
