@@ -1,6 +1,6 @@
 """The annotated recording: what the node would have published, beside what the camera saw."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import json
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.outputs import colour_label_map, overlay
 from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
-from mle_sam_ros.replay.changes import Changes
+from mle_sam_ros.replay.changes import Change
 from mle_sam_ros.replay.encoded import encoded
 from mle_sam_ros.replay.tiles import error_tile
 from mle_sam_ros.replay.view import View
@@ -69,25 +69,25 @@ class Annotated:
         self._bag = BagWriter(path, custom_data, 'lz4')
         self._manifest = manifest
         self._is_full = extent == 'full'
-        self._changes = Changes(manifest.modality_names)
         self._mounts: Mounts = {}
         self._latest: View | None = None
         names = dict(enumerate(manifest.class_names)) | {NO_CLASS: 'unlabelled'}
         self._bag.note('label_info', {str(number): name for number, name in names.items()})
 
-    def add(self, view: View, miou: float) -> None:
+    def add(self, view: View, miou: float, changes: Iterable[Change]) -> None:
         """Append one frame; log times must not fall.
 
         Args:
             view: the frame.
             miou: of this frame alone; NaN without ground truth.
+            changes: since the frame before.
         """
         if self._is_full:
             self._write_transforms(view)
             self._write_pictures(view)
             self._write_points(view)
         self._write_masks(view)
-        self._write_log(view)
+        self._write_log(view, changes)
         if not math.isnan(miou):
             score = messages.new_message('std_msgs/msg/Float64', data=miou)
             self._bag.write(MIOU_TOPIC, score, view.log_time_ns)
@@ -115,8 +115,8 @@ class Annotated:
             info = messages.camera_info(prediction.camera, stamp_ns, frame_id)
             self._bag.write(CAMERA_INFO_TOPIC, info, view.log_time_ns)
 
-    def _write_log(self, view: View) -> None:
-        for change in self._changes.since(view.prediction):
+    def _write_log(self, view: View, changes: Iterable[Change]) -> None:
+        for change in changes:
             entry = messages.new_message(
                 'rcl_interfaces/msg/Log',
                 stamp=messages.time_message(view.prediction.stamp_ns),

@@ -1,5 +1,6 @@
 """A drive for the Rerun viewer: images, masks, points and weights on one timeline."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 import math
 from pathlib import Path
@@ -12,7 +13,7 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.painted_points import GREY
 from mle_sam_ros.core.rig import Mounts
-from mle_sam_ros.replay.changes import Changes
+from mle_sam_ros.replay.changes import Change
 from mle_sam_ros.replay.encoded import encoded
 from mle_sam_ros.replay.rerun_blueprint import blueprint
 from mle_sam_ros.replay.tiles import error_tile, MODALITY_COLOURS, raster_tile
@@ -67,7 +68,6 @@ class RerunFile:
         self._rr = require_rerun()
         self._manifest = manifest
         self._name = name
-        self._changes = Changes(manifest.modality_names)
         self._mounts: Mounts = {}
         self._latest: View | None = None
         self._shown: set[str] = set()
@@ -80,16 +80,17 @@ class RerunFile:
         # The clock of the run is not of the drive.
         self._stream.set_log_time_enabled(False)
         self._stream.set_log_tick_enabled(False)
-        self._stream.save(path, default_blueprint=blueprint(manifest))
+        self._stream.save(path)
         self._stream.send_recording_name(name)
         self._describe()
 
-    def add(self, view: View, miou: float) -> None:
+    def add(self, view: View, miou: float, changes: Iterable[Change]) -> None:
         """Append one frame.
 
         Args:
             view: the frame.
             miou: of this frame alone; NaN without ground truth.
+            changes: since the frame before.
         """
         if self._latest is None:
             self._stream.send_recording_start_time_nanos(view.prediction.stamp_ns)
@@ -100,6 +101,9 @@ class RerunFile:
         self._show_sensors(view)
         self._show_points(view)
         self._show_numbers(view, miou)
+        for change in changes:
+            level = self._rr.TextLogLevel.WARN if change.is_loss else self._rr.TextLogLevel.INFO
+            self._log('log', self._rr.TextLog(change.text, level=level))
         self._latest = view
 
     def __enter__(self) -> 'RerunFile':
@@ -145,6 +149,7 @@ class RerunFile:
             has_base = prediction.frame_id.removeprefix('/') in mounts
             axes = rr.ViewCoordinates.FLU if has_base else rr.ViewCoordinates.RDF
             self._log(VEHICLE, axes, static=True)
+            self._stream.send_blueprint(blueprint(self._manifest, has_base))
         if mounts is not self._mounts:
             self._mounts = mounts
             for frame, (_, matrix) in mounts.items():
@@ -160,7 +165,7 @@ class RerunFile:
                 image_from_camera=camera.matrix,
                 resolution=(width, height),
                 camera_xyz=rr.ViewCoordinates.RDF,
-                image_plane_distance=4.0,
+                image_plane_distance=2.0,
             )
             self._log(IMAGE, lens)
 
@@ -190,7 +195,7 @@ class RerunFile:
 
     def _show_points(self, view: View) -> None:
         """A sweep serves several frames of a faster camera; it is written with its first."""
-        points = None
+        rr, points = self._rr, None
         if view.prediction.sweeps:
             if view.shares_sweeps(self._latest):
                 return
@@ -199,7 +204,7 @@ class RerunFile:
         if points is not None:
             seen = points[np.isfinite(points['z'])]
             xyz = np.stack([seen[axis] for axis in 'xyz'], axis=1)
-            cloud = self._rr.Points3D(xyz, class_ids=seen['label'], radii=[0.04])
+            cloud = rr.Points3D(xyz, class_ids=seen['label'], radii=rr.Radius.ui_points(1.5))
         self._show(f'{CAMERA}/points', cloud)
 
     def _show_numbers(self, view: View, miou: float) -> None:
@@ -219,9 +224,6 @@ class RerunFile:
                 self._log(f'ages_ms/{name}', rr.Scalars(age_ms))
         if not math.isnan(miou):
             self._log('miou', rr.Scalars(miou))
-        for change in self._changes.since(prediction):
-            level = rr.TextLogLevel.WARN if change.is_loss else rr.TextLogLevel.INFO
-            self._log('log', rr.TextLog(change.text, level=level))
 
     def _show(self, path: str, archetype: Any) -> None:
         """From now on show this; with None, what was shown ends."""

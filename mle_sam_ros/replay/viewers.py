@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from mle_sam_ros.replay.annotated import Annotated, ANNOTATED_NAME
+from mle_sam_ros.replay.changes import Changes
 from mle_sam_ros.replay.rerun_file import RERUN_NAME, RerunFile
 from mle_sam_ros.replay.session import Session
 from mle_sam_ros.replay.view import View
@@ -26,6 +27,7 @@ class Viewers:
             InputError: where a package that one of them needs is not installed.
         """
         settings, manifest = session.settings, session.bundle.manifest
+        self._changes = Changes(manifest.modality_names, session.conditions)
         self._annotated: Annotated | None = None
         self._rerun: RerunFile | None = None
         with ExitStack() as files:
@@ -49,10 +51,11 @@ class Viewers:
             view: the frame.
             miou: of this frame alone; NaN without ground truth.
         """
+        changes = tuple(self._changes.since(view.prediction))
         if self._annotated is not None:
-            self._annotated.add(view, miou)
+            self._annotated.add(view, miou, changes)
         if self._rerun is not None:
-            self._rerun.add(view, miou)
+            self._rerun.add(view, miou, changes)
 
     def note_run(self, metrics: Mapping[str, Any]) -> None:
         """Note what made these recordings, as `metrics.json` has it."""
