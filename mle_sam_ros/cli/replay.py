@@ -63,6 +63,11 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
         'again',
     )  # fmt: skip
     parser.add_argument('--fault-seed', type=int, default=0, help='of the chance in faults')
+    parser.add_argument(
+        '--condition', action='append', default=[], metavar='NAME',
+        help='what held all the time, such as night, beside what the recording notes; may be '
+        'given again',
+    )  # fmt: skip
     parser.add_argument('--calibration', type=Path, help='YAML file; else from the recording')
     parser.add_argument(
         '--params', type=Path, metavar='YAML', help="the node's parameter file: pairing in time, "
@@ -117,6 +122,7 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
         backend=options.backend,
         threads=options.threads,
         reuse_features=options.reuse_features,
+        conditions=tuple(options.condition),
         faults=tuple(parse_fault(text) for text in options.fault),
         fault_seed=options.fault_seed,
         keep_going=options.keep_going,
