@@ -65,8 +65,8 @@ def _beams(points: np.ndarray) -> np.ndarray:
     for name in _RING_FIELDS:
         if name in names and points.dtype[name].kind in 'iu':
             return points[name]
-    x, y, z = (points[axis].astype(np.float64) for axis in 'xyz')
-    with np.errstate(invalid='ignore'):
+    with np.errstate(invalid='ignore', over='ignore'):
+        x, y, z = (points[axis].astype(np.float64) for axis in 'xyz')
         bands = np.floor(np.arctan2(z, np.hypot(x, y)) / _BAND_RAD)
     return np.nan_to_num(bands)
 
