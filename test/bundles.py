@@ -52,17 +52,19 @@ class TinyModel:
         self,
         input_hw: tuple[int, int] = (64, 128),
         modalities: tuple[str, ...] = MODALITIES,
+        num_levels: int = 3,
     ) -> None:
         random = np.random.default_rng(5)
         height, width = input_hw
         self.input_hw = input_hw
         self.modalities = modalities
+        self.strides = STRIDES[:num_levels]
         self.patterns = {
             (name, level): random.normal(
                 size=(1, 3, height // STRIDES[level], width // STRIDES[level])
             ).astype(np.float32)
             for name in modalities
-            for level in range(3)
+            for level in range(num_levels)
         }
         self.class_weights = random.normal(size=(len(CLASSES), 3)).astype(np.float32)
 
@@ -86,19 +88,19 @@ class TinyModel:
         return [
             image.reshape(3, height // s, s, width // s, s).mean((2, 4))[None]
             + self.patterns[name, level]
-            for level, s in enumerate(STRIDES)
+            for level, s in enumerate(self.strides)
         ]
 
     def infer(self, rasters: dict[str, np.ndarray], present: frozenset[str]) -> Inference:
         here = np.array([name in present for name in self.modalities])
-        levels: list[list[np.ndarray]] = [[], [], []]
+        levels: list[list[np.ndarray]] = [[] for _ in self.strides]
         for name in self.modalities:
             if name in present:
                 for level, features in zip(
                     levels, self.features(name, rasters[name]), strict=True
                 ):
                     level.append(features[0])
-        router_weights = np.zeros((3, len(self.modalities)), np.float32)
+        router_weights = np.zeros((len(levels), len(self.modalities)), np.float32)
         for row, level in zip(router_weights, levels, strict=True):
             pooled = np.exp(np.array([features.mean() for features in level]))
             row[here] = pooled / pooled.sum()
@@ -117,20 +119,23 @@ def write_tiny_bundle(
     directory: Path,
     input_hw: tuple[int, int] = (64, 128),
     modalities: tuple[str, ...] = MODALITIES,
+    num_levels: int = 3,
 ) -> Bundle:
     """Write the bundle of `TinyModel`; the golden answers come from numpy, not from an engine."""
-    model = TinyModel(input_hw, modalities)
+    model = TinyModel(input_hw, modalities, num_levels)
     files: dict[str, bytes | Path] = {
         f'encoder_{name}.onnx': encoder_graph(model, name).SerializeToString()
         for name in modalities
     }
     files['fuse_decode.onnx'] = fuse_decode_graph(model).SerializeToString()
     files['golden.npz'] = npz_bytes(golden_arrays(model))
-    return write_bundle(directory, files, manifest_mapping(input_hw, modalities))
+    return write_bundle(directory, files, manifest_mapping(input_hw, modalities, num_levels))
 
 
 def manifest_mapping(
-    input_hw: tuple[int, int] = (64, 128), modalities: tuple[str, ...] = MODALITIES
+    input_hw: tuple[int, int] = (64, 128),
+    modalities: tuple[str, ...] = MODALITIES,
+    num_levels: int = 3,
 ) -> dict[str, object]:
     """The manifest without its files."""
     return {
@@ -153,7 +158,7 @@ def manifest_mapping(
             {'name': name, 'colour': [20 * index, 255 - 20 * index, 128]}
             for index, name in enumerate(CLASSES)
         ],
-        'router': {'levels': 3, 'k': len(modalities)},
+        'router': {'levels': num_levels, 'k': len(modalities)},
         'accuracy': {},
     }
 
@@ -187,7 +192,7 @@ def encoder_graph(model: TinyModel, name: str) -> onnx.ModelProto:
         _constant('std', np.float32(STD[name])),
     ]
     outputs = []
-    for level, s in enumerate(STRIDES):
+    for level, s in enumerate(model.strides):
         nodes += [
             helper.make_node(
                 'AveragePool', ['image'], [f'pooled_{level}'], kernel_shape=[s, s], strides=[s, s]
@@ -214,7 +219,7 @@ def fuse_decode_graph(model: TinyModel) -> onnx.ModelProto:
         helper.make_node('ReduceSum', ['present_float'], ['num_present'], keepdims=0),
     ]
     rows = []
-    for level in range(3):
+    for level in range(len(model.strides)):
         nodes += [
             helper.make_node(
                 'Where', ['present_M111', f'features_{level}', 'zero'], [f'blanked_{level}']
@@ -263,13 +268,13 @@ def fuse_decode_graph(model: TinyModel) -> onnx.ModelProto:
     value = helper.make_tensor_value_info
     inputs = [
         value(f'features_{level}', TensorProto.FLOAT, [num_modalities, 3, height // s, width // s])
-        for level, s in enumerate(STRIDES)
+        for level, s in enumerate(model.strides)
     ]
     inputs.append(value('present', TensorProto.BOOL, [num_modalities]))
     outputs = [
         value('label_map', TensorProto.UINT8, [height, width]),
         value('confidence', TensorProto.UINT8, [height, width]),
-        value('router_weights', TensorProto.FLOAT, [3, num_modalities]),
+        value('router_weights', TensorProto.FLOAT, [len(rows), num_modalities]),
     ]
     return _model(nodes, 'fuse_decode', inputs, outputs, constants)
 

@@ -9,12 +9,12 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.runtime.bundle import ALL_ENCODERS, encoder_graph, FUSE_DECODE, Precision
 import numpy as np
 
-NUM_LEVELS = 3
+# Of the features, by level; a network may do with the first one or two.
 _STRIDES = (4, 8, 16)
 
 # Shape and numpy dtype name by tensor name.
 Signature = Mapping[str, tuple[tuple[int, ...], str]]
-FEATURE_NAMES = tuple(f'features_{level}' for level in range(NUM_LEVELS))
+FEATURE_NAMES = tuple(f'features_{level}' for level in range(len(_STRIDES)))
 # What passes from the encoders to the decoder.
 FEATURE_DTYPES: dict[Precision, str] = {'fp32': 'float32', 'fp16': 'float16'}
 
@@ -87,14 +87,14 @@ def check_encoder(
     dtype = inputs['raster'][1] if 'raster' in inputs else 'uint8'
     dtype = dtype if dtype in ('uint8', 'float32') else 'uint8'
     _check(inputs, {'raster': ((1, height, width, 3), dtype)}, f'{source}: inputs')
-    expected = {}
-    for name, stride in zip(FEATURE_NAMES, _STRIDES, strict=True):
+    expected, names = {}, FEATURE_NAMES[: max(len(outputs), 1)]
+    for name, stride in zip(names, _STRIDES, strict=False):
         shape = outputs[name][0] if name in outputs else ()
         channels = shape[1] if len(shape) == 4 else 1
         shape = (1, channels, height // stride, width // stride)
         expected[name] = (shape, FEATURE_DTYPES[precision])
     _check(outputs, expected, f'{source}: outputs')
-    return RasterSpec((height, width, 3), dtype), [outputs[name][0][1:] for name in FEATURE_NAMES]
+    return RasterSpec((height, width, 3), dtype), [outputs[name][0][1:] for name in names]
 
 
 def raster_input(modality: str) -> str:
@@ -176,7 +176,7 @@ def _features(
 ) -> dict[str, tuple[tuple[int, ...], str]]:
     return {
         name: ((num_modalities, *shape), FEATURE_DTYPES[precision])
-        for name, shape in zip(FEATURE_NAMES, shapes, strict=True)
+        for name, shape in zip(FEATURE_NAMES, shapes, strict=False)
     }
 
 

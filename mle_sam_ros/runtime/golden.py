@@ -145,13 +145,11 @@ def _read_golden(arrays: _Arrays, manifest: Manifest) -> Golden:
         )
     features = {}
     for name in names:
-        shapes = [arrays.shape(f'{level}/{name}') for level in FEATURE_NAMES]
-        if all(shape is not None and _is_feature(shape, height, width) for shape in shapes):
-            features[name] = [
-                take(f'{level}/{name}', shape, ('float32',))
-                for level, shape in zip(FEATURE_NAMES, shapes, strict=True)
-                if shape is not None
-            ]
+        shapes = {f'{level}/{name}': arrays.shape(f'{level}/{name}') for level in FEATURE_NAMES}
+        found = {key: shape for key, shape in shapes.items() if shape is not None}
+        if all(_is_feature(shape, height, width) for shape in found.values()):
+            features[name] = [take(key, shape, ('float32',)) for key, shape in found.items()]
+    features = {name: levels for name, levels in features.items() if levels}
     return Golden(rasters, tuple(answers), features)
 
 

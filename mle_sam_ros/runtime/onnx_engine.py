@@ -51,7 +51,7 @@ class OnnxEngine(SplitEngine):
         self._sessions[encoder_graph(name)].run_with_iobinding(binding)
 
     def _decode(self, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        features = dict(zip(FEATURE_NAMES, self._features, strict=True))
+        features = dict(zip(FEATURE_NAMES, self._features, strict=False))
         label_map, confidence, router_weights = self._sessions[FUSE_DECODE].run(
             ['label_map', 'confidence', 'router_weights'], {**features, 'present': present}
         )
@@ -59,7 +59,7 @@ class OnnxEngine(SplitEngine):
 
     def _encoder_binding(self, name: str, index: int) -> onnxruntime.IOBinding:
         binding = self._sessions[encoder_graph(name)].io_binding()
-        for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):
+        for feature_name, features in zip(FEATURE_NAMES, self._features, strict=False):
             slot = features[index : index + 1]
             binding.bind_output(
                 feature_name, 'cpu', 0, slot.dtype.type, slot.shape, slot.ctypes.data

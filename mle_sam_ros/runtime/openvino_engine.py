@@ -61,7 +61,7 @@ class OpenvinoEngine(SplitEngine):
 
     def _share_buffers(self) -> None:
         decoder = self._requests[FUSE_DECODE]
-        for feature_name, features in zip(FEATURE_NAMES, self._features, strict=True):
+        for feature_name, features in zip(FEATURE_NAMES, self._features, strict=False):
             for index, name in enumerate(self._names):
                 slot = _shared(features[index : index + 1])
                 self._requests[encoder_graph(name)].set_tensor(feature_name, slot)

@@ -134,7 +134,7 @@ class TensorrtEngine(EncoderChoice):
 
     def _encoder_lane(self, index: int, name: str, plan: Plan) -> Lane:
         plan.bind('raster', self._rasters[name][1].address)
-        for level, features in zip(FEATURE_NAMES, self._features, strict=True):
+        for level, features in zip(FEATURE_NAMES, self._features, strict=False):
             slot_bytes = features.nbytes // len(self._names)
             if slot_bytes % ALIGNMENT:
                 raise InputError(
@@ -147,12 +147,12 @@ class TensorrtEngine(EncoderChoice):
     def _stacked_lane(self, plan: Plan) -> Lane:
         for name, (_, raster) in self._rasters.items():
             plan.bind(raster_input(name), raster.address)
-        for level, features in zip(FEATURE_NAMES, self._features, strict=True):
+        for level, features in zip(FEATURE_NAMES, self._features, strict=False):
             plan.bind(level, features.address)
         return Lane(plan, uploads=list(self._rasters.values()))
 
     def _decoder_lane(self, plan: Plan) -> Lane:
-        for name, features in zip(FEATURE_NAMES, self._features, strict=True):
+        for name, features in zip(FEATURE_NAMES, self._features, strict=False):
             plan.bind(name, features.address)
         self._present = PinnedArray((len(self._names),), 'bool')
         present = DeviceArray((len(self._names),), 'bool')

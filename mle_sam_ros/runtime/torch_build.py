@@ -115,7 +115,10 @@ def signature(
             for name, node in names
         }
 
-    inputs = of(zip(program.inputs, input_nodes(exported), strict=False))
+    nodes_in = input_nodes(exported)
+    # Some networks have fewer levels of features; what comes behind them stays the last.
+    names_in = (*program.inputs[: len(nodes_in) - 1], program.inputs[-1])
+    inputs = of(zip(names_in, nodes_in, strict=False))
     return inputs, of(zip(program.outputs, names_out, strict=False))
 
 

@@ -75,6 +75,19 @@ def test_answers_as_the_numpy_twin(engine, present, seed):
 
 
 @pytest.mark.parametrize('backend', EITHER)
+@pytest.mark.parametrize('num_levels', [1, 2])
+def test_networks_may_have_fewer_levels(backend, num_levels, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / 'tiny', modalities=('camera',), num_levels=num_levels)
+    golden = read_golden(bundle.path('golden.npz'), bundle.manifest)
+    assert len(golden.features['camera']) == num_levels
+    engine = open_engine(bundle, backend, threads=1)  # proves it
+    assert engine.infer(golden.rasters, frozenset({'camera'})).router_weights.shape == (
+        num_levels,
+        1,
+    )
+
+
+@pytest.mark.parametrize('backend', EITHER)
 def test_half_precision_passes_features_on_as_float16(backend, tmp_path):
     half = write_half_bundle(tmp_path / 'half')
     engine, model = load_engine(half, backend, 1, 'fp16'), TinyModel(HALF_HW)
