@@ -6,8 +6,8 @@ import math
 import re
 from typing import Any
 
-# How a simulated drive notes its episodes: `over_exposure:3:8`, or `over_exposure` throughout.
-_EPISODE = re.compile(r'([a-z_]+)(?::([0-9.]+):([0-9.]+|inf))?')
+# How a simulated drive notes its episodes: `over_exposure:3:8`, to `inf` where it never ends.
+_EPISODE = re.compile(r'([a-z_]+):([0-9]+\.?[0-9]*):([0-9]+\.?[0-9]*|inf)')
 
 
 @dataclass(frozen=True)
@@ -84,5 +84,5 @@ def noted_spans(custom_data: Mapping[str, str]) -> tuple[Span, ...]:
             if episode is not None:
                 name, from_s, to_s = episode.groups()
                 name = f'{name}_outage' if kind == 'outage' else name
-                spans.append(Span(kind, name, float(from_s or 0), float(to_s or 'inf')))
+                spans.append(Span(kind, name, float(from_s), float(to_s)))
     return tuple(dict.fromkeys(spans))

@@ -104,7 +104,7 @@ class Latency:
 
 
 def _histogram(mapping: Mapping[str, Any] | None) -> Histogram:
-    bins = mapping['histogram'] if mapping else {}
+    bins = {} if mapping is None else mapping['histogram']
     return Histogram({int(number): int(count) for number, count in bins.items()})
 
 

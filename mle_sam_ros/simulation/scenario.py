@@ -32,8 +32,7 @@ class Episode:
 
     def __str__(self) -> str:
         """As `parse_failure` and `parse_outage` read it."""
-        is_always = self.from_s == 0 and self.to_s == math.inf
-        return self.name if is_always else f'{self.name}:{self.from_s:.9g}:{self.to_s:.9g}'
+        return f'{self.name}:{self.from_s:.9g}:{self.to_s:.9g}'
 
     def covers(self, time_ns: int) -> bool:
         """Whether a time of the drive falls into it."""
@@ -107,7 +106,7 @@ class Scenario:
         """What a recording of the drive notes of it.
 
         `condition`; `failure` where one, or none, holds all the time; otherwise `failures` with
-        their times in seconds (`over_exposure:3:8 lidar_jitter`); `outages` likewise.
+        their times in seconds (`over_exposure:3:8 lidar_jitter:0:inf`); `outages` likewise.
         """
         noted = {'condition': self.condition}
         always = [

@@ -81,7 +81,7 @@ def test_an_added_failure_leaves_the_light_as_it_was():
         (('lidar_jitter:0.1:2',), {'condition': 'fog', 'failures': 'lidar_jitter:0.1:2'}),
         (
             ('lidar_jitter', 'over_exposure:1:2'),
-            {'condition': 'fog', 'failures': 'lidar_jitter over_exposure:1:2'},
+            {'condition': 'fog', 'failures': 'lidar_jitter:0:inf over_exposure:1:2'},
         ),
     ],
 )
@@ -93,5 +93,5 @@ def test_what_goes_wrong_is_noted(failures, expected):
 def test_outages_are_noted():
     outages = (parse_outage('lidar:4:6.5'), parse_outage('camera'))
     noted = Scenario(1, 10.0, 'fog', outages=outages).custom_data()
-    assert noted == {'condition': 'fog', 'failure': 'none', 'outages': 'lidar:4:6.5 camera'}
+    assert noted == {'condition': 'fog', 'failure': 'none', 'outages': 'lidar:4:6.5 camera:0:inf'}
     assert [parse_outage(text) for text in noted['outages'].split()] == [*outages]
