@@ -1,19 +1,14 @@
-"""A drive in pictures: one sheet of its scenes, and the frames of a video."""
+"""A drive in pictures: one sheet of its scenes."""
 
 from collections.abc import Sequence
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, Scene, TRUTH
 from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
 from mle_sam_ros.replay.tiles import (
     blank_tile,
-    camera_tile,
-    mask_tile,
     MODALITY_COLOURS,
-    raster_tile,
-    truth_tile,
     weight_bar,
 )
 import numpy as np
@@ -54,44 +49,6 @@ def overview(scenes: Sequence[Scene], manifest: Manifest, start_ns: int) -> np.n
     return sheet.pixels
 
 
-def video_panel(frame: Frame, manifest: Manifest, start_ns: int) -> np.ndarray:
-    """Draw one frame of the video: a large mask, beside it what the sensors saw.
-
-    Returns:
-        (680, 1280, 3) uint8.
-    """
-    sheet = Sheet((680, 1280))
-    seconds = (frame.stamp_ns - start_ns) / 1e9
-    sheet.text('MLE-SAM', 16, 21, 20)
-    sheet.text(f'{manifest.model}    t = {seconds:6.2f} s', 124, 21, 17, FAINT)
-    sheet.paste(mask_tile(frame, manifest, (480, 960)), 0, 40)
-    tiles = {
-        'camera': camera_tile(frame, (160, 320)),
-        **{m.name: raster_tile(frame, m, (160, 320)) for m in manifest.modalities[1:3]},
-        'ground truth': truth_tile(frame, manifest, (160, 320)),
-    }
-    for row, (name, tile) in enumerate(tiles.items()):
-        y = 40 + 160 * row
-        sheet.paste(tile, 960, y)
-        is_absent = name in manifest.modality_names and name not in frame.present
-        sheet.text(name + (' (absent)' if is_absent else ''), 970, y + 16, 16, INK)
-    x = 380
-    for name, shade in zip(manifest.modality_names, MODALITY_COLOURS, strict=False):
-        is_present = name in frame.present
-        sheet.swatch(x, 21, 14, shade if is_present else (60, 64, 70))
-        sheet.text(
-            name if is_present else f'{name} absent', x + 22, 21, 17, INK if is_present else FAINT
-        )
-        x += 170
-    sheet.text('trust at each level of the pyramid', 16, 543, 15, FAINT)
-    for level, weights in enumerate(frame.router_weights):
-        y = 566 + 22 * level
-        sheet.text(f'1/{4 << level}', 16, y, 15)
-        sheet.paste(weight_bar(weights, MODALITY_COLOURS, (14, 890)), 54, y - 7)
-    _legend(sheet, manifest, 16, 646, 928, num_rows=2)
-    return sheet.pixels
-
-
 def _tile_hw(scene: Scene, height: int) -> tuple[int, int]:
     mask_height, mask_width = scene.size_hw
     return height, round(height * mask_width / mask_height)
@@ -122,12 +79,9 @@ def _trust_line(
     )
 
 
-def _legend(
-    sheet: Sheet, manifest: Manifest, x: int, y: int, width: int, num_rows: int = 1
-) -> None:
-    per_row = -(-len(manifest.classes) // num_rows)
-    step = width // per_row
+def _legend(sheet: Sheet, manifest: Manifest, x: int, y: int, width: int) -> None:
+    step = width // len(manifest.classes)
     for index, item in enumerate(manifest.classes):
-        left, line = x + step * (index % per_row), y + 20 * (index // per_row)
-        sheet.swatch(left, line, 13, item.colour)
-        sheet.text(item.name.replace('_', ' '), left + 20, line, 15, FAINT)
+        left = x + step * index
+        sheet.swatch(left, y, 13, item.colour)
+        sheet.text(item.name.replace('_', ' '), left + 20, y, 15, FAINT)

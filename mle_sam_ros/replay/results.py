@@ -14,10 +14,11 @@ from mle_sam_ros.replay.conditions import Conditions
 from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.latency import LATENCY_NAME
-from mle_sam_ros.replay.pictures import overview, video_panel
+from mle_sam_ros.replay.pictures import overview
 from mle_sam_ros.replay.report import write_report
 from mle_sam_ros.replay.tallies import METRICS_NAME
 from mle_sam_ros.replay.video import Video
+from mle_sam_ros.replay.video_panel import video_panel
 
 REPORT_NAME = 'report.html'
 OVERLAY_NAME = 'overlay.png'
@@ -66,7 +67,8 @@ class Results:
         self._album.add(frame, moment.miou)
         if self._video is not None:
             start_ns = self.evaluation.moments[0].stamp_ns
-            self._video.add(frame.stamp_ns, video_panel(frame, self._manifest, start_ns))
+            panel = video_panel(frame, moment, self._manifest, start_ns)
+            self._video.add(frame.stamp_ns, panel)
 
     def write(self, title: str, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, `latency.json`, `report.html` and, of any frame, `overlay.png`.

@@ -1,20 +1,28 @@
 """Writing a drive as a video that browsers play."""
 
 from pathlib import Path
+from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 import numpy as np
 
 RATE_HZ = 20
+_SECOND_NS = 1_000_000_000
+# Longer gaps are cut to this: a clock that jumps would make a film of days.
+_MAX_GAP_NS = 10 * _SECOND_NS
 
 
 class Video:
-    """An H.264 file of constant rate; frames are repeated or left out to keep to their stamps."""
+    """An H.264 file of constant rate; frames are repeated or left out to keep to their stamps.
+
+    Where the stamps fall, it goes on as if nothing had been.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream = None
-        self._start_ns = 0
+        self._stamp_ns = 0
+        self._shown_ns = 0
         self._num_written = 0
         self._last: np.ndarray | None = None
 
@@ -22,13 +30,16 @@ class Video:
         """Show a panel from its stamp on.
 
         Args:
-            stamp_ns: not before that of the panel before.
+            stamp_ns: of the frame.
             panel: (H, W, 3) uint8, even sides, the same size each time.
         """
         if self._stream is None:
-            self._start_ns = stamp_ns
             self._stream = _open_stream(self._path, panel.shape[:2])
-        due = (stamp_ns - self._start_ns) * RATE_HZ // 1_000_000_000
+        else:
+            gap_ns = stamp_ns - self._stamp_ns
+            self._shown_ns += min(max(gap_ns, 0), _MAX_GAP_NS)
+        self._stamp_ns = stamp_ns
+        due = self._shown_ns * RATE_HZ // _SECOND_NS
         while self._last is not None and self._num_written < due:
             self._write(self._last)
         self._last = panel
@@ -46,7 +57,7 @@ class Video:
         self._num_written += 1
 
 
-def _open_stream(path: Path, size_hw: tuple[int, int]):
+def _open_stream(path: Path, size_hw: tuple[int, int]) -> Any:
     try:
         import imageio_ffmpeg
     except ImportError:

@@ -5,11 +5,9 @@ from dataclasses import replace
 import cv2
 from mle_sam_ros.core.outputs import colour_label_map
 from mle_sam_ros.replay import tiles
-from mle_sam_ros.replay.pictures import overview, video_panel
+from mle_sam_ros.replay.pictures import overview
 from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, scene_of, TRUTH
-from mle_sam_ros.replay.video import Video
 import numpy as np
-import pytest
 from sample_frames import FRAME, MANIFEST
 
 
@@ -63,19 +61,3 @@ def test_events_by_polarity():
 def test_weights_share_a_bar():
     bar = tiles.weight_bar([0.25, 0.0, 0.75], [(1, 1, 1), (2, 2, 2), (3, 3, 3)], (2, 100))
     assert np.bincount(bar[0, :, 0]).tolist() == [0, 25, 0, 75]
-
-
-def test_a_video_keeps_to_its_stamps(tmp_path):
-    panel = video_panel(FRAME, MANIFEST, 0)
-    assert panel.shape == (680, 1280, 3)
-    video = Video(tmp_path / 'overlay.mp4')
-    for stamp_ms in (0, 50, 100, 500, 600):  # lost frames between 100 and 500
-        video.add(stamp_ms * 1_000_000, panel)
-    video.close()
-    capture = cv2.VideoCapture(str(tmp_path / 'overlay.mp4'))
-    assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(20)
-    pictures = []
-    while (picture := capture.read())[0]:
-        pictures.append(picture[1])
-    assert len(pictures) == 13
-    assert np.abs(pictures[-1][:, :, ::-1].astype(int) - panel).mean() < 6
