@@ -11,6 +11,7 @@ from mle_sam_ros.bags.calibration_file import write_calibration
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
@@ -88,6 +89,7 @@ def score(settings: Settings, recording_path: Path, out: Path) -> dict[str, Any]
 
 def _record(settings: Settings, live: Live, directory: Path) -> None:
     """Play the drive to the node and record its answers."""
+    _refuse_faults(settings)
     manifest = Bundle.open(settings.bundle_path).manifest
     if not live.is_running:
         os.environ.update(private_environment(free_domain_id()))
@@ -132,15 +134,27 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
         node.wait_until_active()
         program = 'ros2 bag play' if with_rosbag2 else 'mle-sam play'
         say(f'playing {settings.bag_path.name} to the node with {program}')
-        play_and_record(
-            settings.bag_path, wiring.remap, directory / RECORDING_NAME, live.rate, with_rosbag2
-        )
+        path = directory / RECORDING_NAME
+        try:
+            play_and_record(settings.bag_path, wiring.remap, path, live.rate, with_rosbag2)
+        except InputError:
+            node.finish()  # where the node is the cause, it says so
+            raise
         node.finish()
 
 
 def _as_node(settings: Settings) -> Settings:
     """The node counts what it cannot use, and goes on."""
+    _refuse_faults(settings)
     return replace(settings, keep_going=True)
+
+
+def _refuse_faults(settings: Settings) -> None:
+    if settings.faults:
+        raise InputError(
+            'live replay: expected no --fault, got some; the node is given the drive as it was '
+            'recorded: inject faults in mle-sam replay'
+        )
 
 
 def _calibration(

@@ -1,7 +1,10 @@
 """`mle-sam live-replay|record|score`: a drive through the real node, over ROS 2."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+import signal
+from typing import Any
 
 from mle_sam_ros.cli.options import add_command, Commands
 from mle_sam_ros.cli.replay import add_replay_options, settings_of
@@ -50,6 +53,7 @@ def add_commands(commands: Commands) -> None:
 def _live_replay(options: argparse.Namespace) -> None:
     from mle_sam_ros.live import Live, live_replay
 
+    _hear_interruptions()
     live = Live(options.rate, options.player, options.node == 'running')
     metrics = live_replay(settings_of(options, options.bag), live, options.out)
     _summarise(metrics, options.out)
@@ -65,12 +69,18 @@ def _score(options: argparse.Namespace) -> None:
 def _record(options: argparse.Namespace) -> None:
     from mle_sam_ros.ros.recorder import record_until_interrupted
 
+    _hear_interruptions()
     for topic, count in record_until_interrupted(options.out, options.sim_time).items():
         print(f'{count:8} {topic}')
     print(options.out)
 
 
-def _summarise(metrics: dict, out: Path) -> None:
+def _hear_interruptions() -> None:
+    """A launch system ends its processes with SIGINT, which a shell's background jobs ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _summarise(metrics: Mapping[str, Any], out: Path) -> None:
     from mle_sam_ros.replay.score_recording import node_summary
     from mle_sam_ros.replay.summary import summary
 

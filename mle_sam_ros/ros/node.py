@@ -370,6 +370,9 @@ def main(arguments: list[str] | None = None) -> int:
             executor.spin_once(timeout_sec=_STOP_PERIOD_S)
     except KeyboardInterrupt:
         node.get_logger().info('ended while it was configuring')
+    # A terminal and a launch system both send theirs; Python would die of the second one.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     node.close()
     executor.shutdown()
     node.destroy_node()

@@ -17,6 +17,10 @@ from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPo
 from rosgraph_msgs.msg import Clock
 
 _LATCHED = ('/tf_static',)
+# The clock runs on for so long: what was published last may be waited for.
+_TAIL_NS = 100_000_000
+# How often to look whether anybody still listens.
+_CHECK_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class _Player:
     timeline: Timeline
     clock_period_s: float
     publishers: dict[str, Any] = field(default_factory=dict)
+    awaited: list[Any] = field(default_factory=list)
     published: dict[str, int] = field(default_factory=dict)
     max_late_s: float = 0.0
 
@@ -74,7 +79,7 @@ class _Player:
 
     def play(self, reader: BagReader) -> float:
         """Publish every message at its time; returns the seconds it took."""
-        start_s, last_ns = None, None
+        start_s, last_ns, checked_s = None, None, time.monotonic()
         for log_time_ns, topic, cdr in reader.raw():
             if topic not in self.publishers:
                 continue
@@ -82,13 +87,20 @@ class _Player:
                 start_s = time.monotonic()
                 self.timeline.begin(log_time_ns)
             self._run_clock_until(log_time_ns)
+            if time.monotonic() > checked_s + _CHECK_S:
+                checked_s = time.monotonic()
+                self._check_listeners()
             if log_time_ns != last_ns:
                 self._tick(log_time_ns)
                 last_ns = log_time_ns
             self.publishers[topic].publish(bytes(cdr))
             name = self.publishers[topic].topic_name
             self.published[name] = self.published.get(name, 0) + 1
-        return 0.0 if start_s is None else time.monotonic() - start_s
+        if start_s is None or last_ns is None:
+            return 0.0
+        duration_s = time.monotonic() - start_s
+        self._run_clock_until(last_ns + _TAIL_NS)
+        return duration_s
 
     def _run_clock_until(self, log_time_ns: int) -> None:
         """Sleep until a message is due; the clock ticks meanwhile."""
@@ -98,6 +110,14 @@ class _Player:
             if now_ns < log_time_ns:
                 self._tick(now_ns)
         self.max_late_s = max(self.max_late_s, -self.timeline.seconds_until(log_time_ns))
+
+    def _check_listeners(self) -> None:
+        if self.awaited and not any(item.get_subscription_count() for item in self.awaited):
+            names = ', '.join(item.topic_name for item in self.awaited)
+            raise InputError(
+                f'play: expected subscribers until the end, got none any longer on {names}; '
+                'see what the node said last'
+            )
 
     def _tick(self, now_ns: int) -> None:
         seconds, nanoseconds = divmod(now_ns, 1_000_000_000)
@@ -123,7 +143,8 @@ def play(
         timeline: to tell the time by meanwhile; its rate counts then.
         topics: what to publish, by the bag's names; empty for everything.
         remap: the bag's topic to the name to publish it under.
-        wait_for: topics, as published, that must have a subscriber before the first message.
+        wait_for: topics, as published, that must have a subscriber before the first message, and
+            of which one must have one until the end.
         wait_s: how long to wait for them.
         clock_hz: ticks of `/clock` per second of wall time, besides one before each message.
 
@@ -198,6 +219,7 @@ def _wait_for_subscribers(player: _Player, wait_for: Sequence[str], wait_s: floa
             f'play: expected to wait for topics among {", ".join(publishers)}, got '
             f'{", ".join(unknown)}; correct the names'
         )
+    player.awaited = [publishers[topic] for topic in wait_for]
     deadline_s = time.monotonic() + wait_s
     while silent := [t for t in wait_for if not publishers[t].get_subscription_count()]:
         if time.monotonic() > deadline_s:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+import sys
 import threading
 import time
 from types import TracebackType
@@ -152,6 +153,7 @@ def record_until_interrupted(path: Path, use_sim_time: bool) -> dict[str, int]:
     """
     with Recorder(str(path), NODE_TOPICS, use_sim_time=use_sim_time) as recorder:
         try:
+            print(f'recording {", ".join(NODE_TOPICS)}', file=sys.stderr, flush=True)
             while recorder.is_running:
                 time.sleep(0.1)
         except KeyboardInterrupt:
