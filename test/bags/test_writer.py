@@ -2,6 +2,7 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcap.reader import make_reader
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
@@ -110,6 +111,25 @@ def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path):
         write(tmp_path / 'bag.mcap', [(T0, '/a', image), (T0, '/a', image.header)])
     assert (tmp_path / 'bag.mcap').read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ['bag.mcap']
+
+
+def test_transforms_are_offered_to_who_comes_late(tmp_path):
+    """As rosbag2 reads it, of whichever distribution: numbers or words, here numbers."""
+    write(tmp_path / 'bag.mcap')
+    with (tmp_path / 'bag.mcap').open('rb') as stream:
+        channels = make_reader(stream).get_summary().channels.values()
+    metadata = {channel.topic: channel.metadata for channel in channels}
+    (qos,) = yaml.safe_load(metadata.pop('/tf_static')['offered_qos_profiles'])
+    assert (qos['history'], qos['reliability'], qos['durability']) == (1, 1, 1)
+    assert set(map(str, metadata.values())) == {'{}'}
+
+
+def test_notes_are_about_the_whole_recording(tmp_path):
+    with BagWriter(tmp_path / 'bag.mcap', {'condition': 'fog'}) as bag:
+        bag.write_raw('/a', 'std_msgs/msg/Empty', b'\x00\x01\x00\x00\x00', 0)
+        bag.note('run', {'model': 'nano'})
+    with open_bag(tmp_path / 'bag.mcap') as bag:
+        assert bag.custom_data == {'condition': 'fog', 'model': 'nano'}
 
 
 def test_writer_refuses_what_no_reader_could_use(tmp_path):

@@ -178,6 +178,36 @@ def test_a_base_that_is_nowhere_on_the_rig_is_said():
     assert placed(rig, cloud()).is_moved
 
 
+def test_mounts_are_what_stands_for_good():
+    rig = heard()
+    mounts = rig.mounts()
+    assert {frame: parent for frame, (parent, _) in mounts.items()} == {
+        'camera': 'base', 'laser': 'camera'
+    }  # fmt: skip
+    base_from_lidar = mounts['camera'][1] @ mounts['laser'][1]
+    np.testing.assert_allclose(base_from_lidar[:3, 3], (1, 0, 2), atol=1e-12)
+    np.testing.assert_array_equal(mounts['laser'][1], rig.camera_from('lidar'))
+    assert rig.mounts() is mounts
+    rig.hear_frame('camera_info', 'camera')
+    rig.hear_frame('ground', 'base')
+    assert rig.mounts().keys() == mounts.keys()
+    # What moves has no place for good, and nothing that hangs on it.
+    rig.hear_frame('event', 'turret')
+    rig.receive('tf', transforms(('base', 'turret', (0, 0, 1), STILL)))
+    assert rig.mounts().keys() == mounts.keys()
+
+
+def test_without_transforms_a_given_calibration_hangs_on_the_camera():
+    rig = Rig({'lidar': np.eye(4)})
+    assert rig.mounts() == {}
+    rig.hear_frame('camera', '/camera')
+    rig.hear_frame('lidar', '/laser')
+    rig.hear_frame('event', 'nowhere')
+    ((frame, (parent, matrix)),) = rig.mounts().items()
+    assert (frame, parent) == ('laser', 'camera')
+    np.testing.assert_array_equal(matrix, np.eye(4))
+
+
 @pytest.mark.parametrize('is_given', [True, False])
 def test_a_misplaced_sensor_stands_elsewhere_wherever_its_place_came_from(is_given):
     right = heard().camera_from('lidar')

@@ -201,7 +201,8 @@ def test_rviz_shows_topics_that_the_node_publishes():
         if 'Topic' in display
     }
     published = published_topics()
-    ours = {topic for topic in topics if topic.startswith(NODE)}
+    # What is compressed stands in annotated recordings alone.
+    ours = {t for t in topics if t.startswith(NODE) and not t.endswith('/compressed')}
     assert {topic.removeprefix(f'{NODE}/') for topic in ours} <= set(published)
     assert {f'{NODE}/overlay', f'{NODE}/points'} <= ours
     for topic in ours:
