@@ -22,7 +22,7 @@ from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import open_engine
-from node_null import NullEngine
+from null_engine import NullEngine
 import numpy as np
 
 _MINUTE_NS = 60_000_000_000
