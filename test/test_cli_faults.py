@@ -4,6 +4,7 @@ import json
 
 from bundles import write_tiny_bundle
 from mle_sam_ros.cli import main
+from mle_sam_ros.replay.faults.parse import KINDS
 import pytest
 from tiny_drive import write_drive
 
@@ -22,6 +23,14 @@ def test_faults_reach_the_results(arguments, tmp_path):
     given = json.loads((tmp_path / 'out' / 'metrics.json').read_text())['arguments']
     assert given['faults'] == ['camera:exposure=1@0-0.2', 'event:burst=10000']
     assert given['fault_seed'] == 3
+
+
+def test_the_help_names_every_kind(capsys):
+    with pytest.raises(SystemExit):
+        main(['replay', '--help'])
+    text = ' '.join(capsys.readouterr().out.split())
+    named = text.partition('KIND is ')[2].partition(' (docs')[0]
+    assert named.replace(' or ', ', ').split(', ') == list(KINDS)
 
 
 @pytest.mark.parametrize(

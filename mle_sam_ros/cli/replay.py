@@ -59,8 +59,9 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--fault', action='append', default=[], metavar='STREAM:KIND=VALUE[@FROM-TO]',
-        help='what is to go wrong, as in lidar:drop=1@4-6 (docs/replay_faults.md); may be given '
-        'again',
+        help='what is to go wrong, as in lidar:drop=1@4-6; KIND is drop, delay, jitter, rate, '
+        'freeze, stamp, rotate, shift, noise, exposure, burst or beams (docs/replay_faults.md); '
+        'may be given again',
     )  # fmt: skip
     parser.add_argument('--fault-seed', type=int, default=0, help='of the chance in faults')
     parser.add_argument(
