@@ -25,6 +25,8 @@ class Instant:
         camera: at the size of its images, where known.
         mounts: of `Rig.mounts`.
         sweeps: that take part.
+        depth_m: (h, w) float32 depth image that takes part, metres along the optical axis, NaN
+            where unknown; None where there is none, or it came as finished HHA.
         timings_ms: by stage so far.
     """
 
@@ -39,4 +41,5 @@ class Instant:
     camera: CameraModel | None
     mounts: Mounts
     sweeps: tuple[Sweep, ...]
+    depth_m: np.ndarray | None
     timings_ms: Mapping[str, float]

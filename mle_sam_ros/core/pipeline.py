@@ -155,6 +155,7 @@ class Pipeline:
                 near_ns = [sensor_set.ages_ns[sweep.stream] for sweep in data[modality]]
                 ages_ns[modality] = min(near_ns, key=abs)
         image = data.get('camera')
+        planes = (data[name] for name in rasters if isinstance(data[name], np.ndarray))
         return Instant(
             sensor_set.stamp_ns,
             has_frame,
@@ -167,6 +168,7 @@ class Pipeline:
             self.projection.camera,
             self.projection.rig.mounts(),
             tuple(sweeps),
+            next((plane for plane in planes if plane.ndim == 2), None),  # only depth is flat
             {
                 'decode': (decoded_ns - start_ns) / 1e6,
                 'project': (projected_ns - decoded_ns) / 1e6,
@@ -206,6 +208,7 @@ class Pipeline:
             instant.sweeps,
             instant.camera,
             instant.mounts,
+            instant.depth_m,
         )
 
     def reject(self, has_frame: bool) -> None:

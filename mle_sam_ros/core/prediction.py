@@ -30,6 +30,8 @@ class Prediction:
         sweeps: that took part, with what takes their points into the camera's frame.
         camera: at the size of its images, where known.
         mounts: of `Rig.mounts`.
+        depth_m: (h, w) float32 depth image that took part, metres along the optical axis, NaN
+            where unknown; None where there was none, or it came as finished HHA.
     """
 
     stamp_ns: int
@@ -46,3 +48,4 @@ class Prediction:
     sweeps: tuple[Sweep, ...] = ()
     camera: CameraModel | None = None
     mounts: Mounts = field(default_factory=dict)
+    depth_m: np.ndarray | None = None

@@ -29,6 +29,7 @@ class Frame:
         faults: by stream that could have taken part, why it did not, in one line.
         sweeps: of LiDARs that took part, with what takes their points into the camera's frame.
         camera: at the size of its images, where known.
+        depth_m: (h, w) float32 depth image that took part, metres, NaN where unknown.
     """
 
     stamp_ns: int
@@ -45,6 +46,7 @@ class Frame:
     faults: Mapping[str, str] = field(default_factory=dict)
     sweeps: tuple[Sweep, ...] = ()
     camera: CameraModel | None = None
+    depth_m: np.ndarray | None = None
 
 
 def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
@@ -65,4 +67,5 @@ def frame_of(prediction: Prediction, truth: np.ndarray | None) -> Frame:
         prediction.faults,
         prediction.sweeps,
         prediction.camera,
+        prediction.depth_m,
     )

@@ -1,7 +1,8 @@
-"""How far away is what a frame's pixels show, as its LiDAR tells."""
+"""How far away is what a frame's pixels show, as its LiDAR or its depth image tells."""
 
 from collections.abc import Sequence
 
+import cv2
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.distance_bands import range_map
 from mle_sam_ros.core.manifest import LidarEncoding, Manifest
@@ -26,15 +27,22 @@ class Ranges:
         self._latest: tuple[Sequence[Sweep], np.ndarray] | None = None
 
     def of(self, frame: Frame) -> np.ndarray | None:
-        """(h, w) float32 metres, 0 where unknown; None of a frame without a LiDAR sweep."""
-        if frame.camera is None or not frame.sweeps:
-            return None
-        if self._scaled is None or self._camera is not frame.camera:
-            self._camera, self._scaled = frame.camera, frame.camera.scaled_to(self._size_hw)
+        """(h, w) float32 metres, 0 where unknown; None of a frame without any range."""
+        if frame.camera is not None and frame.sweeps:
+            return self._of_sweeps(frame.camera, frame.sweeps)
+        if frame.depth_m is not None:
+            height, width = self._size_hw
+            # Each pixel takes the depth at its middle: a mean over an outline is nowhere.
+            exact = cv2.INTER_NEAREST_EXACT
+            return np.nan_to_num(cv2.resize(frame.depth_m, (width, height), interpolation=exact))
+        return None
+
+    def _of_sweeps(self, camera: CameraModel, sweeps: Sequence[Sweep]) -> np.ndarray:
+        if self._scaled is None or self._camera is not camera:
+            self._camera, self._scaled = camera, camera.scaled_to(self._size_hw)
             self._latest = None
-        if self._latest is None or not _are_alike(self._latest[0], frame.sweeps):
-            ranges_m = range_map(frame.sweeps, self._scaled, self._min_range_m)
-            self._latest = frame.sweeps, ranges_m
+        if self._latest is None or not _are_alike(self._latest[0], sweeps):
+            self._latest = sweeps, range_map(sweeps, self._scaled, self._min_range_m)
         return self._latest[1]
 
 

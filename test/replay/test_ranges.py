@@ -1,0 +1,66 @@
+"""Ranges come from the sweep that a frame was made from, or from its depth image."""
+
+from dataclasses import replace
+
+from bundles import manifest_mapping
+from mle_sam_ros.core.camera import CameraModel
+from mle_sam_ros.core.cloud import PointCloud
+from mle_sam_ros.core.manifest import parse_manifest
+from mle_sam_ros.core.sweep import whole
+from mle_sam_ros.replay.evaluation import Evaluation
+from mle_sam_ros.replay.ranges import Ranges
+import numpy as np
+from sample_frames import FRAME
+
+MANIFEST = parse_manifest({**manifest_mapping(), 'files': {}}, 'manifest.json')
+HEIGHT, WIDTH = MANIFEST.input_hw
+CAMERA = CameraModel(
+    (2 * HEIGHT, 2 * WIDTH),
+    np.array([[200.0, 0, WIDTH], [0, 200, HEIGHT], [0, 0, 1]]),
+    np.zeros(5),
+)
+
+
+def sweep_of(*points):
+    xyz = np.array(points, np.float32)
+    return whole('lidar', PointCloud(xyz, np.zeros(len(xyz), np.float32)), np.eye(4))
+
+
+def test_a_sweep_is_projected_at_the_size_of_the_network():
+    frame = replace(FRAME, camera=CAMERA, sweeps=(sweep_of([0, 0, 30], [0.2, 0, 0.5]),))
+    ranges_m = Ranges(MANIFEST).of(frame)
+    assert ranges_m.shape == (HEIGHT, WIDTH)
+    assert np.argwhere(ranges_m).tolist() == [[HEIGHT // 2, WIDTH // 2]]
+    assert ranges_m.max() == 30
+
+
+def test_the_same_sweep_is_projected_once():
+    ranges, first = Ranges(MANIFEST), sweep_of([0, 0, 30])
+    one = ranges.of(replace(FRAME, camera=CAMERA, sweeps=(first,)))
+    assert ranges.of(replace(FRAME, camera=CAMERA, sweeps=(replace(first),))) is one
+    turned = replace(first, camera_from_lidar=np.diag([-1.0, -1, 1, 1])[None])
+    assert ranges.of(replace(FRAME, camera=CAMERA, sweeps=(turned,))) is not one
+
+
+def test_depth_serves_without_a_lidar():
+    depth_m = np.full((2 * HEIGHT, 2 * WIDTH), np.nan, np.float32)
+    depth_m[:HEIGHT] = 12.5
+    ranges_m = Ranges(MANIFEST).of(replace(FRAME, depth_m=depth_m))
+    assert ranges_m.shape == (HEIGHT, WIDTH)
+    assert np.unique(ranges_m[: HEIGHT // 2]).tolist() == [12.5]
+    assert not ranges_m[HEIGHT // 2 :].any()
+
+
+def test_a_frame_may_have_no_range():
+    assert Ranges(MANIFEST).of(FRAME) is None
+    assert Ranges(MANIFEST).of(replace(FRAME, sweeps=(sweep_of([0, 0, 30]),))) is None
+
+
+def test_a_frame_is_scored_by_its_ranges():
+    evaluation = Evaluation(MANIFEST)
+    truth = np.zeros(FRAME.label_map.shape, np.uint8)
+    sweep = sweep_of([0, 0, 30], [-4, 0, 90], [4, 0, 5])
+    evaluation.add(replace(FRAME, label_map=truth, truth=truth, camera=CAMERA, sweeps=(sweep,)))
+    account = {'received': 1, 'rejected': {}}
+    distance = evaluation.tallies('bag', account, {}, 0).whole.distance
+    assert distance[:, 1].sum(axis=1).tolist() == [0, 0, 1, 0, 1]
