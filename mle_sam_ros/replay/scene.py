@@ -17,7 +17,7 @@ from mle_sam_ros.replay.tiles import (
 import numpy as np
 
 CAMERA, MASK, TRUTH, ERROR = 'camera', 'mask', 'ground truth', 'error map'
-LARGE, SMALL = 640, 416  # widths, pixels
+LARGE, SMALL = 560, 416  # widths, pixels
 _QUALITY = 80
 
 
