@@ -8,31 +8,17 @@ pytest.importorskip('rclpy')
 pytest.importorskip('open3d')
 
 from bundles import write_tiny_bundle
+from cloud_drive import write_cloud_drive
 from mle_sam_ros import demo
-from mle_sam_ros.bags import messages
-from mle_sam_ros.bags.reader import open_bag
-from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.simulation.scenario import Scenario
-from tiny_drive import EVENT_FRAME, write_drive
 
 pytestmark = pytest.mark.ros
 
 
-def write_cloud_drive(path, *_, **__):
-    """A tiny drive whose events are PointCloud2; in the place of the simulator."""
-    packets = write_drive(
-        path.with_name('packets.mcap'), num_frames=30, silent={'lidar': {*range(15, 30)}}
-    )
-    decoder = EventDecoder()
-    with open_bag(packets) as source, BagWriter(path) as bag:
-        for log_time_ns, topic, _, message in source.messages():
-            if topic == '/event_camera/events':
-                events = decoder.decode(message, topic)
-                message = messages.event_cloud(events, int(events.t_ns[0]), EVENT_FRAME)
-            bag.write(topic, message, log_time_ns)
-    packets.unlink()
+def write_drive(path, *_, **__):
+    """In the place of the simulator."""
+    write_cloud_drive(path, silent={'lidar': {*range(15, 30)}})
 
 
 @pytest.fixture
@@ -45,7 +31,7 @@ def environment(monkeypatch):
 
 def test_node_and_replay_agree(tmp_path, monkeypatch, environment, capsys):
     bundle = write_tiny_bundle(tmp_path / 'tiny').directory
-    monkeypatch.setattr(demo, 'synthesize', write_cloud_drive)
+    monkeypatch.setattr(demo, 'synthesize', write_drive)
     out = tmp_path / 'out'
     metrics = demo.demo(out, bundle, Scenario(seed=1, seconds=1.5))
 
@@ -74,7 +60,7 @@ def test_a_bundle_that_cannot_run_leaves_nothing(tmp_path, monkeypatch, environm
     bundle = write_tiny_bundle(tmp_path / 'tiny').directory
     with (bundle / 'encoder_lidar.onnx').open('ab') as stream:
         stream.write(b'damage')
-    monkeypatch.setattr(demo, 'synthesize', write_cloud_drive)
+    monkeypatch.setattr(demo, 'synthesize', write_drive)
     with pytest.raises(InputError, match=r'node: expected it to become active, got: .*sha256'):
         demo.demo(tmp_path / 'out', bundle, Scenario(seed=1, seconds=1.5))
     assert [path.name for path in tmp_path.iterdir()] == ['tiny']

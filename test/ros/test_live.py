@@ -12,15 +12,11 @@ import pytest
 pytest.importorskip('rclpy')
 
 from bundles import write_tiny_bundle
-from mle_sam_ros.bags import messages
-from mle_sam_ros.bags.reader import open_bag
-from mle_sam_ros.bags.writer import BagWriter
+from cloud_drive import write_cloud_drive
 from mle_sam_ros.cli import main
-from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.player import play
 from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
-from tiny_drive import EVENT_FRAME, write_drive
 
 pytestmark = pytest.mark.ros
 
@@ -32,17 +28,8 @@ def bundle(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def drive(tmp_path_factory):
-    """A tiny drive of 30 camera frames, on topics of its own; events are PointCloud2."""
-    room = tmp_path_factory.mktemp('drive')
-    packets = write_drive(room / 'packets.mcap', num_frames=30)
-    decoder, path = EventDecoder(), room / 'drive.mcap'
-    with open_bag(packets) as source, BagWriter(path) as bag:
-        for log_time_ns, topic, _, message in source.messages():
-            if topic == '/event_camera/events':
-                events = decoder.decode(message, topic)
-                message = messages.event_cloud(events, int(events.t_ns[0]), EVENT_FRAME)
-            bag.write(topic.replace('/camera/', '/front/'), message, log_time_ns)
-    return path
+    """30 camera frames, on topics of its own."""
+    return write_cloud_drive(tmp_path_factory.mktemp('drive') / 'drive.mcap', namespace='/front')
 
 
 @pytest.fixture(autouse=True)
