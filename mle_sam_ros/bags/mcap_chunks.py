@@ -5,6 +5,7 @@ from heapq import heappop, heappush
 import os
 import struct
 from typing import BinaryIO
+from weakref import WeakSet
 import zlib
 
 from lz4.frame import LZ4FrameDecompressor
@@ -26,49 +27,61 @@ _MAX_BYTES_AHEAD = 32 << 20
 _Message = tuple[int, str, memoryview]
 
 
-def chunk_messages(
-    stream: BinaryIO, indexes: Sequence[ChunkIndex], topic_of: Mapping[int, str | None]
-) -> Iterator[_Message]:
-    """(log_time_ns, topic, cdr) in order of log time; of equal times, in that of the file.
+class Chunks:
+    """Reads the chunks of a file, as often as wanted, and several times at once."""
 
-    Args:
-        stream: of the file. Its position does not matter, and stays.
-        indexes: of the chunks to read.
-        topic_of: every channel's number to its topic, or None for those to skip.
+    def __init__(self, stream: BinaryIO) -> None:
+        """Set up; the position of the stream does not matter, and stays."""
+        self._stream = stream
+        self._reading: WeakSet[Ahead[memoryview]] = WeakSet()
 
-    Raises:
-        ValueError: for chunks that are no chunks; a KeyError for messages of no channel, and
-            whatever the decompressors raise.
-    """
-    indexes = sorted(indexes, key=_start)
-    waiting: list[tuple[int, int, int, str, memoryview]] = []
-    for index, content in zip(indexes, _contents(stream, indexes), strict=True):
-        while waiting and waiting[0][:2] < _start(index):
+    def messages(
+        self, indexes: Sequence[ChunkIndex], topic_of: Mapping[int, str | None]
+    ) -> Iterator[_Message]:
+        """(log_time_ns, topic, cdr) in order of log time; of equal times, in that of the file.
+
+        Args:
+            indexes: of the chunks to read.
+            topic_of: every channel's number to its topic, or None for those to skip.
+
+        Raises:
+            ValueError: for chunks that are no chunks; a KeyError for messages of no channel, and
+                whatever the decompressors raise.
+        """
+        indexes = sorted(indexes, key=_start)
+        waiting: list[tuple[int, int, int, str, memoryview]] = []
+        for index, content in zip(indexes, self._contents(indexes), strict=True):
+            while waiting and waiting[0][:2] < _start(index):
+                log_time_ns, _, _, topic, cdr = heappop(waiting)
+                yield log_time_ns, topic, cdr
+            for number, (log_time_ns, topic, cdr) in enumerate(_messages(content, topic_of)):
+                heappush(waiting, (log_time_ns, index.chunk_start_offset, number, topic, cdr))
+        while waiting:
             log_time_ns, _, _, topic, cdr = heappop(waiting)
             yield log_time_ns, topic, cdr
-        for number, (log_time_ns, topic, cdr) in enumerate(_messages(content, topic_of)):
-            heappush(waiting, (log_time_ns, index.chunk_start_offset, number, topic, cdr))
-    while waiting:
-        log_time_ns, _, _, topic, cdr = heappop(waiting)
-        yield log_time_ns, topic, cdr
+
+    def close(self) -> None:
+        """End what still reads ahead for iterators that nobody has closed."""
+        for ahead in list(self._reading):
+            ahead.close()
+
+    def _contents(self, indexes: Sequence[ChunkIndex]) -> Iterator[memoryview]:
+        """What is in the chunks, in turn."""
+        contents = (_content(self._stream, index) for index in indexes)
+        if any(index.uncompressed_size > _MAX_BYTES_AHEAD for index in indexes):
+            yield from contents
+            return
+        # Who wants no more than the first message needs no thread.
+        for content in contents:
+            yield content
+            break
+        with Ahead(contents, _NUM_AHEAD) as following:
+            self._reading.add(following)
+            yield from following
 
 
 def _start(index: ChunkIndex) -> tuple[int, int]:
     return index.message_start_time, index.chunk_start_offset
-
-
-def _contents(stream: BinaryIO, indexes: Sequence[ChunkIndex]) -> Iterator[memoryview]:
-    """What is in the chunks, in turn."""
-    contents = (_content(stream, index) for index in indexes)
-    if any(index.uncompressed_size > _MAX_BYTES_AHEAD for index in indexes):
-        yield from contents
-        return
-    # Who wants no more than the first message needs no thread.
-    for content in contents:
-        yield content
-        break
-    with Ahead(contents, _NUM_AHEAD) as following:
-        yield from following
 
 
 def _content(stream: BinaryIO, index: ChunkIndex) -> memoryview:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex, Schema
 from mcap.summary import Summary
-from mle_sam_ros.bags.mcap_chunks import chunk_messages
+from mle_sam_ros.bags.mcap_chunks import Chunks
 from mle_sam_ros.bags.metadata import custom_data_of
 from mle_sam_ros.core.errors import InputError
 import zstandard
@@ -41,6 +41,7 @@ class McapFile:
         """
         self._path = path
         self._stream = path.open('rb')
+        self._chunks = Chunks(self._stream)
         try:
             _check_ends(self._stream, path)
             self._reader = make_reader(self._stream, validate_crcs=True)
@@ -74,7 +75,8 @@ class McapFile:
             yield item
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and end all reading of it."""
+        self._chunks.close()
         self._stream.close()
 
     def _messages(self, topics: Collection[str]) -> Iterator[tuple[int, str, memoryview]]:
@@ -95,7 +97,7 @@ class McapFile:
             for index in summary.chunk_indexes
             if any(map(topic_of.get, index.message_index_offsets or topic_of))
         ]
-        yield from chunk_messages(self._stream, indexes, topic_of)
+        yield from self._chunks.messages(indexes, topic_of)
 
     def _custom_data(self) -> dict[str, str]:
         try:

@@ -1,6 +1,7 @@
 """Messages come from chunks as the mcap library gives them, whatever the chunks are like."""
 
 from pathlib import Path
+import threading
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +78,18 @@ def test_several_may_be_read_at_a_time(tmp_path):
     one.close()
     other.close()
     file.close()
+
+
+def test_closing_ends_what_nobody_reads_on(tmp_path):
+    messages = [('/a', i, bytes(90)) for i in range(60)]
+    num_threads = threading.active_count()
+    file = McapFile(write(tmp_path / 'a.mcap', messages))
+    iterators = [file.raw(['/a']) for _ in range(3)]
+    for iterator in iterators:
+        assert [next(iterator)[0] for _ in range(9)] == list(range(9))
+    assert threading.active_count() == num_threads + 3
+    file.close()
+    assert threading.active_count() == num_threads
 
 
 def test_enormous_chunks_are_read_one_at_a_time(tmp_path, monkeypatch):
