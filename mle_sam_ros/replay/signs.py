@@ -78,9 +78,10 @@ class Signs:
         raster = frame.rasters.get(name)
         if raster is None or name == 'camera':
             return np.nan
-        # Ten times as fast as any(axis=2).
-        first, second, third = np.moveaxis(raster[::2, ::2] != 0, 2, 0)
-        return float((first | second | third).mean())
+        few = raster[::2, ::2]
+        # Far faster than any(axis=2).
+        is_seen = (few[:, :, 0] != 0) | (few[:, :, 1] != 0) | (few[:, :, 2] != 0)
+        return float(is_seen.mean())
 
 
 def _usual(values: np.ndarray) -> float:
