@@ -110,7 +110,7 @@ def _by_name(name: str, classes: Sequence[str], class_names: Sequence[str]) -> C
 def _from_file(path: Path, class_names: Sequence[str]) -> ClassMapping:
     try:
         content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
         raise InputError(
             f'{path}: expected one of {", ".join(CLASS_LISTS)}, or a YAML file of class ids, got '

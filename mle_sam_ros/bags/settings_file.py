@@ -36,7 +36,7 @@ def read_rig_settings(path: Path | str) -> RigSettings:
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
         raise InputError(
             f'{path}: expected a parameter file (YAML), got {reason}; give the right path'

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+import re
 from typing import Any
 
 from mle_sam_ros.bags.convert.event_packets import EventStream
 from mle_sam_ros.bags.convert.rig import Item, Rig, write_streams
+from mle_sam_ros.bags.convert.text_file import read_text
 from mle_sam_ros.bags.data_sets.hdf5_file import dataset_of, open_hdf5
 from mle_sam_ros.bags.data_sets.image_files import check_files, read_image
 from mle_sam_ros.core.calibration import Calibration, parse_calibration
@@ -14,6 +16,7 @@ import numpy as np
 import yaml
 
 _EVENT_HW = (480, 640)
+_MICROSECONDS = re.compile('[0-9]{1,15}')
 
 
 def convert_dsec(sequence: Path, out: Path) -> None:
@@ -145,9 +148,9 @@ def _frames(
 
 
 def _read_stamps(path: Path, num_images: int) -> list[int]:
-    lines = [line.split('#')[0].strip() for line in path.read_text(encoding='utf-8').splitlines()]
+    lines = [line.split('#')[0].strip() for line in read_text(path).splitlines()]
     values = [line for line in lines if line]
-    if not values or len(values) != num_images or not all(value.isdigit() for value in values):
+    if not values or len(values) != num_images or not all(map(_MICROSECONDS.fullmatch, values)):
         raise InputError(
             f'{path}: expected one number of microseconds for each of the {num_images} pictures '
             f'in left/rectified, got {len(values)} lines; complete the sequence'
@@ -156,9 +159,10 @@ def _read_stamps(path: Path, num_images: int) -> list[int]:
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(
             f'{path}: expected a calibration file of DSEC (YAML), got '
             f'{" ".join(str(error).split())[:120]!r}; download it again'

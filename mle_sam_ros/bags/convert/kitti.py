@@ -6,13 +6,14 @@ from pathlib import Path
 import re
 
 from mle_sam_ros.bags.convert.rig import Item, POINT, Rig, write_streams
+from mle_sam_ros.bags.convert.text_file import read_text
 from mle_sam_ros.bags.data_sets.image_files import check_files, read_image
 from mle_sam_ros.core.calibration import Calibration, parse_calibration
 from mle_sam_ros.core.errors import InputError
 import numpy as np
 
 _ROW_BYTES = 16  # x, y, z and reflectance: float32
-_TIME = re.compile(r'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{9})')
+_TIME = re.compile(r'(20[0-9]{2}-\d\d-\d\d \d\d:\d\d:\d\d)\.([0-9]{9})')
 
 
 def convert_kitti(drive: Path, out: Path) -> None:
@@ -136,23 +137,32 @@ def _check_numbers(files: dict[int, Path], times_ns: list[int], where: Path) -> 
 
 def _read_times(path: Path) -> list[int]:
     times = []
-    for line in path.read_text(encoding='utf-8').split('\n'):
-        found = _TIME.fullmatch(line.strip())
-        if found:
-            moment = datetime.strptime(found[1], '%Y-%m-%d %H:%M:%S').replace(tzinfo=timezone.utc)
-            times.append(int(moment.timestamp()) * 1_000_000_000 + int(found[2]))
-        elif line.strip():
+    for line in read_text(path).split('\n'):
+        if not line.strip():
+            continue
+        try:
+            times.append(_time_ns(line.strip()))
+        except ValueError:
             raise InputError(
                 f'{path}: expected lines such as 2011-09-26 13:02:25.594360375, got '
                 f'{line.strip()[:40]!r}; download it again'
-            )
+            ) from None
     if not times:
         raise InputError(f'{path}: expected timestamps, got none; download it again')
     return times
 
 
+def _time_ns(text: str) -> int:
+    """Nanoseconds since 1970; a ValueError for what is no time of these drives."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    moment = datetime.strptime(found[1], '%Y-%m-%d %H:%M:%S').replace(tzinfo=timezone.utc)
+    return int(moment.timestamp()) * 1_000_000_000 + int(found[2])
+
+
 def _read_values(path: Path) -> dict[str, str]:
-    lines = path.read_text(encoding='utf-8').splitlines()
+    lines = read_text(path).splitlines()
     return {key.strip(): value for key, _, value in (line.partition(':') for line in lines)}
 
 

@@ -67,7 +67,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else ' '.join(str(error).split())
         raise InputError(
             f'{path}: expected a JSON file of MUSES, got {reason}; '
