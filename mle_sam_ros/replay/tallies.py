@@ -99,7 +99,7 @@ class Tally:
 
     def add_weights(self, router_weights: np.ndarray) -> None:
         """Take in the (L, M) float32 weights of a mask."""
-        weights = router_weights.astype(np.float64)
+        weights = np.nan_to_num(router_weights.astype(np.float64))  # a recording may hold any
         self.weight_sums += np.rint(weights * _MILLIONTHS).astype(np.int64)
         steps = np.rint(np.clip(weights, 0, 1) * WEIGHT_STEPS).astype(np.int64)
         levels, modalities = np.indices(steps.shape)
@@ -263,9 +263,12 @@ class Tallies:
         for item in metrics['blocks']:
             overlap = np.zeros((3, len(layout.classes)), np.int64)
             overlap[:] = _overlap(item)
-            tallies.blocks[item['bag'], int(item['start_ns'])] = Block(item['frames'], overlap)
-        tallies.frames = {**metrics['frames'], 'rejected': dict(metrics['frames']['rejected'])}
-        tallies.faults = Counter(metrics['faults'])
+            tallies.blocks[item['bag'], int(item['start_ns'])] = Block(int(item['frames']), overlap)
+        tallies.frames = {
+            key: _counts(value) if key == 'rejected' else int(value)
+            for key, value in metrics['frames'].items()
+        }
+        tallies.faults = Counter(_counts(metrics['faults']))
         tallies.frames_without_mask = int(metrics['frames_without_mask'])
         return tallies
 
@@ -277,6 +280,10 @@ def overlap_mapping(overlap: np.ndarray) -> dict[str, list[int]]:
 
 def _overlap(mapping: Mapping[str, Any]) -> list[list[int]]:
     return [mapping[key] for key in _OVERLAP]
+
+
+def _counts(mapping: Mapping[str, Any]) -> dict[str, int]:
+    return {key: int(count) for key, count in mapping.items()}
 
 
 def _sparse(counts: np.ndarray) -> dict[str, int]:
