@@ -1,6 +1,7 @@
 """Messages from arrays, ready for a `BagWriter` and for the decoders of `core`."""
 
 from collections.abc import Mapping, Sequence
+import math
 from typing import Any
 
 from mle_sam_ros.bags.typestore import typestore
@@ -263,6 +264,25 @@ def odometry(
         twist=new_message(
             'geometry_msgs/msg/TwistWithCovariance', twist=twist, covariance=unknown
         ),
+    )
+
+
+def multi_array(values: np.ndarray, labels: Sequence[str]) -> Any:
+    """`std_msgs/Float32MultiArray` of an array, row by row; `labels` name its dimensions."""
+    sizes = values.shape
+    dimensions = [
+        new_message(
+            'std_msgs/msg/MultiArrayDimension',
+            label=label,
+            size=sizes[axis],
+            stride=math.prod(sizes[axis:]),
+        )
+        for axis, label in enumerate(labels)
+    ]
+    return new_message(
+        'std_msgs/msg/Float32MultiArray',
+        layout=new_message('std_msgs/msg/MultiArrayLayout', dim=dimensions, data_offset=0),
+        data=np.asarray(values, np.float32).reshape(-1),
     )
 
 

@@ -32,6 +32,9 @@ POINTS_TOPIC = '/mle_sam/perception/points'
 TRUTH_TOPIC = '/mle_sam/replay/truth/compressed'
 ERROR_TOPIC = '/mle_sam/replay/error/compressed'
 MIOU_TOPIC = '/mle_sam/replay/miou'
+# As numbers, which every plot takes; those of diagnostics are texts.
+TRUST_TOPIC = '/mle_sam/replay/trust'
+AGES_TOPIC = '/mle_sam/replay/ages_ms'
 # Of the vehicle.
 CAMERA_TOPIC = '/camera/image/compressed'
 TRANSFORMS_TOPIC = '/tf_static'
@@ -87,10 +90,8 @@ class Annotated:
             self._write_pictures(view)
             self._write_points(view)
         self._write_masks(view)
+        self._write_numbers(view, miou)
         self._write_log(view, changes)
-        if not math.isnan(miou):
-            score = messages.new_message('std_msgs/msg/Float64', data=miou)
-            self._bag.write(MIOU_TOPIC, score, view.log_time_ns)
         self._latest = view
 
     def note_run(self, metrics: Mapping[str, Any]) -> None:
@@ -114,6 +115,19 @@ class Annotated:
         if prediction.camera is not None:
             info = messages.camera_info(prediction.camera, stamp_ns, frame_id)
             self._bag.write(CAMERA_INFO_TOPIC, info, view.log_time_ns)
+
+    def _write_numbers(self, view: View, miou: float) -> None:
+        prediction, names = view.prediction, self._manifest.modality_names
+        trust = messages.multi_array(prediction.router_weights, ('level', 'modality'))
+        self._bag.write(TRUST_TOPIC, trust, view.log_time_ns)
+        ages_ns = [
+            prediction.ages_ns[name] if name in prediction.present else math.nan for name in names
+        ]
+        ages_ms = messages.multi_array(np.array(ages_ns) / 1e6, ('modality',))
+        self._bag.write(AGES_TOPIC, ages_ms, view.log_time_ns)
+        if not math.isnan(miou):
+            score = messages.new_message('std_msgs/msg/Float64', data=miou)
+            self._bag.write(MIOU_TOPIC, score, view.log_time_ns)
 
     def _write_log(self, view: View, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -216,12 +216,14 @@ def test_what_it_costs_can_be_saved(drive, bundle, recording, tmp_path):
 def values_at(message, path: str) -> list:
     """What a Foxglove message path without its topic picks; as far as the layout needs it."""
     found = [message]
-    for name, is_slice, key, wanted in re.findall(
-        r'\.(\w+)(\[:\])?(?:\{(\w+)=="([^"]*)"\})?', path
+    for name, index, key, wanted in re.findall(
+        r'\.(\w+)(?:\[(:|\d+)\])?(?:\{(\w+)=="([^"]*)"\})?', path
     ):
         found = [getattr(item, name) for item in found]
-        if is_slice:
+        if index == ':':
             found = [part for item in found for part in item]
+        elif index:
+            found = [item[int(index)] for item in found]
         if key:
             found = [item for item in found if getattr(item, key) == wanted]
     return found
@@ -249,10 +251,26 @@ def test_every_topic_and_path_of_the_foxglove_layout_is_there(recording):
             assert len(picked) >= 8, path
             assert all(len(values) <= 1 for values in read), path
             if 'present' not in path:
-                assert np.isfinite([float(value) for value in picked]).all()
+                # Plots take numbers; NaN is a gap.
+                assert np.isfinite(picked).sum() >= 8, path
     assert {f'{name}/present' for name in MODALITIES} <= {
         key for path in paths for key in re.findall(r'key=="([^"]+)"', path)
     }
+
+
+def test_numbers_to_plot_are_those_of_the_diagnostics(recording):
+    texts = messages_of(recording, annotated.ROUTER_WEIGHTS_TOPIC)
+    trusts = messages_of(recording, annotated.TRUST_TOPIC)
+    ages = messages_of(recording, annotated.AGES_TOPIC)
+    for text, trust, age in zip(texts, trusts, ages, strict=True):
+        statuses = {
+            status.name: {item.key: item.value for item in status.values} for status in text.status
+        }
+        written = [list(statuses[f'level_{level}'].values()) for level in range(3)]
+        assert [dimension.size for dimension in trust.layout.dim] == [3, len(MODALITIES)]
+        np.testing.assert_allclose(trust.data, np.float32(written).ravel(), atol=1e-6)
+        expected = [float(statuses['sensors'].get(f'{name}/age_ms', 'nan')) for name in MODALITIES]
+        np.testing.assert_allclose(age.data, expected, atol=1e-3)
 
 
 def test_the_foxglove_layout_shows_every_panel_that_it_has():
