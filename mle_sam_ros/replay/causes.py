@@ -19,8 +19,10 @@ class Finding:
     Attributes:
         text: of the fact.
         holds: (T,) bool, in which frames.
-        score_with: mean score of frames in which it holds; NaN without scored ones.
-        score_without: of the other frames.
+        score_with: mean score of frames in which it alone holds, or, of a fact that never comes
+            alone, of all in which it holds; NaN without scored ones.
+        score_without: of frames in which no fact holds, or, where there are none, of those in
+            which this one does not.
         values: (T,) float, its strength where it was measured; None where it was noted.
         unit: of the values.
     """
@@ -42,6 +44,14 @@ class Finding:
         """Whether the score drops with it beyond what may be chance."""
         return self.drop >= _MIN_DROP
 
+    def around(self, index: int) -> tuple[int, int]:
+        """First and last of the frames around one in which it holds without a break."""
+        others = np.flatnonzero(~self.holds)
+        place = int(np.searchsorted(others, index))
+        first = int(others[place - 1]) + 1 if place else 0
+        last = int(others[place]) - 1 if place < len(others) else len(self.holds) - 1
+        return first, last
+
     def in_frame(self, index: int) -> str:
         """The fact with its strength in one frame."""
         if self.values is None or np.isnan(self.values[index]):
@@ -60,7 +70,8 @@ def find_causes(
     """Facts that may explain bad frames, those that cost most first.
 
     Only what the data says is a fact: a sensor that took no part, an entry of the timeline, a
-    measured sign. It is a cause where frames in which it holds score less than the others.
+    measured sign. It is a cause where frames in which it holds score less than those in which
+    nothing does.
 
     Args:
         moments: of the drive, T of them.
@@ -71,7 +82,10 @@ def find_causes(
         modalities: of the bundle.
     """
     facts = [*_absences(moments, modalities), *_noted(moments, timeline, start_ns), *signs]
-    findings = [_compared(sign, scores) for sign in facts if sign.holds.any()]
+    facts = [fact for fact in facts if fact.holds.any()]
+    # What holds all the time sets no frame apart.
+    num_facts = sum((fact.holds.astype(int) for fact in facts if not fact.holds.all()), 0)
+    findings = [_compared(fact, scores, num_facts) for fact in facts]
     return sorted(findings, key=lambda finding: -np.nan_to_num(finding.drop, nan=-1.0))
 
 
@@ -110,14 +124,21 @@ def noted_text(entry: Mapping[str, Any]) -> str:
     }.get(entry['kind'], '')
 
 
-def _compared(sign: Sign, scores: np.ndarray) -> Finding:
-    is_known = ~np.isnan(scores)
-    inside, outside = scores[is_known & sign.holds], scores[is_known & ~sign.holds]
+def _compared(fact: Sign, scores: np.ndarray, num_facts: np.ndarray) -> Finding:
     return Finding(
-        sign.text,
-        sign.holds,
-        float(inside.mean()) if len(inside) else np.nan,
-        float(outside.mean()) if len(outside) else np.nan,
-        sign.values,
-        sign.unit,
+        fact.text,
+        fact.holds,
+        _first_mean(scores, fact.holds & (num_facts == 1), fact.holds),
+        _first_mean(scores, ~fact.holds & (num_facts == 0), ~fact.holds),
+        fact.values,
+        fact.unit,
     )
+
+
+def _first_mean(scores: np.ndarray, *choices: np.ndarray) -> float:
+    """Mean over the first choice of frames that has a score; NaN where none has."""
+    for choice in choices:
+        known = scores[choice & ~np.isnan(scores)]
+        if len(known):
+            return float(known.mean())
+    return np.nan

@@ -28,6 +28,25 @@ class Lane:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A stretch of time behind the plots.
+
+    Attributes:
+        kind: `absent` (a sensor), or the lane's.
+        text: what it is.
+        from_s: its beginning, seconds.
+        to_s: its end.
+        row: of its words, so that they stand not on those of another.
+    """
+
+    kind: str
+    text: str
+    from_s: float
+    to_s: float
+    row: int
+
+
+@dataclass(frozen=True)
 class Curve:
     """A value over time.
 
@@ -128,11 +147,12 @@ class Course:
             for index, name in enumerate(manifest.modality_names)
         ]
 
-    def bands(self) -> Iterator[tuple[str, str, float, float]]:
-        """Kind, words, from and to of what is to be seen behind every plot.
+    def bands(self) -> list[Band]:
+        """What is to be seen behind every plot.
 
         A sensor's absence, what was noted, injected or measured; not what holds all the time.
         """
+        bands: list[Band] = []
         for lane in self.lanes:
             is_sensor = lane.kind == 'sensor'
             kind = 'absent' if is_sensor else lane.kind
@@ -141,7 +161,9 @@ class Course:
                 is_in = to_s > self.axis.from_s and from_s < self.axis.to_s
                 is_whole = from_s <= self.axis.from_s and to_s >= self._last_s
                 if is_in and not is_whole:
-                    yield kind, text, from_s, to_s
+                    row = sum(band.from_s < to_s and from_s < band.to_s for band in bands)
+                    bands.append(Band(kind, text, from_s, to_s, row))
+        return bands
 
     def to_mapping(self) -> dict[str, Any]:
         """For the page's script."""
@@ -154,8 +176,8 @@ class Course:
                 'trust': [curve.to_mapping() for curve in self._trust_curves],
             },
             'notes': [
-                {'text': text, 'from': round(from_s, 3), 'to': round(to_s, 3)}
-                for _, text, from_s, to_s in self.bands()
+                {'text': band.text, 'from': round(band.from_s, 3), 'to': round(band.to_s, 3)}
+                for band in self.bands()
             ],
         }
 
@@ -173,7 +195,7 @@ class Course:
 def _noted_lanes(timeline: Sequence[Mapping[str, Any]]) -> list[Lane]:
     spans_of: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for entry in timeline:
-        if noted_text(entry):
+        if noted_text(entry) or entry['kind'] == 'no_mask':
             key = (entry['kind'], str(entry['name']))
             spans_of.setdefault(key, []).append((entry['from_s'], entry['to_s']))
     return [Lane(name, kind, spans) for (kind, name), spans in spans_of.items()]

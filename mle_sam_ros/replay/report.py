@@ -57,6 +57,11 @@ def write_report(
             {name: item['miou'] for name, item in metrics['conditions'].items()}
         ),
         'recordings': recordings,
+        'worst_recording': min(
+            (row for row in recordings if row.report and row.miou is not None),
+            key=lambda row: row.miou,
+            default=None,
+        ),
         'classes': _classes(metrics),
         'is_scored': metrics['frames_scored'] > 0,
         'findings': [],
@@ -95,6 +100,7 @@ def _drive(
     """What only a single drive has: its course, its scenes, their causes."""
     timeline = metrics['timeline']
     miou = np.array([item.miou for item in moments])
+    times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
     is_scored = not np.isnan(miou).all()
     scores = miou if is_scored else album.signs.confidences
     signs = list(album.signs.found())
@@ -103,7 +109,7 @@ def _drive(
 
     def views(scenes: Sequence[Any]) -> list[dict[str, Any]]:
         return [
-            scene_view(scene, manifest, findings, index_of[scene.stamp_ns], metrics, start_ns)
+            scene_view(scene, manifest, findings, index_of[scene.stamp_ns], times_s, metrics)
             for scene in scenes
         ]
 

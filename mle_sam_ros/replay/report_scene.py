@@ -7,6 +7,7 @@ from typing import Any
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.causes import causes_in, Finding, noted_text
 from mle_sam_ros.replay.scene import CAMERA, ERROR, MASK, Scene, TRUTH
+import numpy as np
 
 _NUM_LOSSES = 4
 
@@ -16,8 +17,8 @@ def scene_view(
     manifest: Manifest,
     findings: Sequence[Finding],
     index: int,
+    times_s: np.ndarray,
     metrics: Mapping[str, Any],
-    start_ns: int,
 ) -> dict[str, Any]:
     """What the template shows of a scene.
 
@@ -26,10 +27,10 @@ def scene_view(
         manifest: of the bundle.
         findings: of the drive.
         index: of the scene's frame in the drive.
+        times_s: (T,) of the drive's frames.
         metrics: content of `metrics.json`.
-        start_ns: stamp that counts as 0 s.
     """
-    time_s = (scene.stamp_ns - start_ns) / 1e9
+    time_s = float(times_s[index])
     causes = causes_in(findings, index)
     entries = [entry for entry in metrics['timeline'] if _holds(entry, time_s)]
     return {
@@ -52,13 +53,26 @@ def scene_view(
         ],
         'noted': [noted_text(entry) for entry in entries if noted_text(entry)],
         'losses': [loss for loss in scene.losses if loss.iou < 0.995][:_NUM_LOSSES],
-        'causes': [{'text': cause.in_frame(index), 'finding': cause} for cause in causes],
+        'causes': [
+            {
+                'text': cause.in_frame(index),
+                'when': _when(times_s, *cause.around(index)),
+                'finding': cause,
+            }
+            for cause in causes
+        ],
     }
 
 
 def _holds(entry: Mapping[str, Any], time_s: float) -> bool:
     """Whether an entry of the timeline, which has microseconds, covers a time."""
     return entry['from_s'] - 1e-6 <= time_s < entry['to_s'] + 1e-6
+
+
+def _when(times_s: np.ndarray, first: int, last: int) -> str:
+    """Until the frame after the last, if there is one."""
+    to_s = times_s[min(last + 1, len(times_s) - 1)]
+    return f'from {times_s[first]:.2f} to {to_s:.2f} s'
 
 
 def _why_absent(

@@ -37,10 +37,9 @@ def test_an_absent_sensor_is_a_cause_where_it_costs():
     findings = found([0.8, 0.3, 0.7, 0.8], {1: 'lidar', 2: 'event'})
     assert [item.text for item in findings] == ['lidar absent', 'event absent']
     assert findings[0].score_with == pytest.approx(0.3)
-    assert findings[0].score_without == pytest.approx((0.8 + 0.7 + 0.8) / 3)
+    assert findings[0].score_without == pytest.approx(0.8)  # of frames without any trouble
     assert [item.text for item in causes_in(findings, 1)] == ['lidar absent']
-    # Without events the mask is no worse than the others are on average.
-    assert causes_in(findings, 2) == []
+    assert [item.text for item in causes_in(findings, 2)] == ['event absent']
     assert causes_in(findings, 0) == []
 
 
@@ -68,6 +67,27 @@ def test_several_causes_come_by_what_they_cost():
     findings = found([0.8, 0.1, 0.5, 0.8], {1: 'camera'}, signs=[blur])
     assert [item.text for item in causes_in(findings, 1)] == ['camera absent', 'blurred']
     assert [item.text for item in causes_in(findings, 2)] == ['blurred']
+
+
+def test_a_fact_is_judged_by_frames_in_which_it_comes_alone():
+    blur = Sign('blurred', np.array([True, True, False, False, False]))
+    findings = found([0.1, 0.79, 0.3, 0.8, 0.8], {0: 'camera', 2: 'camera'}, signs=[blur])
+    # The mask is bad for want of the camera, whether or not the image before was blurred.
+    assert [item.text for item in causes_in(findings, 0)] == ['camera absent']
+    assert findings[0].score_with == pytest.approx(0.3)
+
+
+def test_where_nothing_is_calm_the_other_frames_compare():
+    findings = found([0.4, 0.8], {0: 'camera', 1: 'lidar'})
+    assert (findings[0].score_with, findings[0].score_without) == (0.4, 0.8)
+    assert [item.text for item in causes_in(findings, 0)] == ['camera absent']
+    assert causes_in(findings, 1) == []
+
+
+def test_a_fact_holds_around_a_frame_as_long_as_it_does_not_break():
+    [finding] = found([0.5] * 7, dict.fromkeys((0, 1, 3, 4, 6), 'lidar'))
+    spans = {index: finding.around(index) for index in (0, 1, 3, 4, 6)}
+    assert spans == {0: (0, 1), 1: (0, 1), 3: (3, 4), 4: (3, 4), 6: (6, 6)}
 
 
 def test_frames_without_ground_truth_do_not_count():

@@ -60,11 +60,12 @@ def test_the_worst_frame_and_its_cause_stand_on_top(tmp_path):
     write_sample_report(tmp_path / 'report.html', troubled_frames(80))
     text = Page(tmp_path / 'report.html').text
     assert re.search(
-        r'Worst frame: t = 2\.50 s, mIoU \d+\.\d %\. Probable cause: camera absent ', text
+        r'Worst frame: t = 2\.50 s, mIoU \d+\.\d %\. Probable cause: camera absent , from 2\.00',
+        text,
     )
     assert text.index('Worst frame:') < text.index('mean IoU')
     assert re.search(
-        r'camera absent\. Frames like this score [\d.]+ % on average \(20 frames\)', text
+        r'camera absent , from 2\.00 to 3\.00 s\. Frames like this \(20 of the drive\) score', text
     )
     assert 'over exposure, as the recording notes' in text
 
@@ -127,3 +128,4 @@ def test_a_fleet_has_a_row_for_each_recording(tmp_path):
     assert 'a <b> failed: bag.mcap: expected an MCAP file, got text' in page.text
     assert '1 of 2 could not be replayed' in page.text
     assert 'Worst frames' not in page.text
+    assert 'Worst recording: monday, mIoU 50.0 %. Worst in it: night , 50.0 %.' in page.text
