@@ -4,14 +4,15 @@ from dataclasses import dataclass, fields, replace
 import os
 from pathlib import Path
 import sys
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.calibration_file import write_calibration
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
-from mle_sam_ros.bags.reader import BagReader, open_bag
+from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
@@ -20,12 +21,14 @@ from mle_sam_ros.replay.session import Settings
 from mle_sam_ros.ros.environment import free_domain_id, private_environment
 from mle_sam_ros.runtime.bundle import Bundle
 
+if TYPE_CHECKING:
+    from mle_sam_ros.ros.wiring import Wiring
+
 RECORDING_NAME = 'node.mcap'
 CALIBRATION_NAME = 'calibration.yaml'
 LOG_NAME = 'node.log'
 _SCORE_NAMES = frozenset({METRICS_NAME, LATENCY_NAME, REPORT_NAME, OVERLAY_NAME, VIDEO_NAME})
 LIVE_NAMES = _SCORE_NAMES | {RECORDING_NAME, CALIBRATION_NAME, LOG_NAME}
-PLAYERS = ('auto', 'rosbag2', 'mle_sam')
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Live:
 
     Attributes:
         rate: 0.5 plays half as fast, for a machine that is slower than the vehicle's.
-        player: of `PLAYERS`; auto takes `ros2 bag play` where that is installed.
+        player: rosbag2, which is `ros2 bag play`; mle_sam, our own; or auto, the former where it
+            is installed and can play the recording.
         is_running: whether the node runs already, on this process's ROS domain. Otherwise one is
             started, on a domain of its own that nothing outside this machine hears.
     """
@@ -95,33 +99,14 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
         os.environ.update(private_environment(free_domain_id()))
     # Only now: the middleware reads the environment when it is loaded.
     from mle_sam_ros.ros.live_drive import play_and_record
-    from mle_sam_ros.ros.parameters import changed_values, NodeParameters
     from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
-    from mle_sam_ros.ros.rosbag2_player import has_rosbag2
     from mle_sam_ros.ros.running_node import RunningNode
-    from mle_sam_ros.ros.wiring import wire
 
-    asked = NodeParameters(
-        **{item.name: getattr(settings.rig, item.name) for item in fields(settings.rig)},
-        backend=settings.backend,
-        threads=settings.threads or 0,
-        reuse_features=settings.reuse_features,
-    )
-    with open_bag(settings.bag_path) as reader:
-        topics = find_topics(reader, settings.topics, aligned_streams(manifest))
-        wiring = wire(reader, topics, manifest, asked, settings.drop)
-        hears_transforms = topics.tf_static in wiring.remap
-        calibration = _calibration(settings, reader, topics, hears_transforms)
-    with_rosbag2 = live.player == 'rosbag2' or (
-        live.player == 'auto' and has_rosbag2() and settings.bag_path.suffix != '.bag'
-    )
+    wiring, calibration = _wire(settings, manifest)
+    with_rosbag2 = _with_rosbag2(settings.bag_path, live.player, wiring)
     write_calibration(directory / CALIBRATION_NAME, calibration)
     parameters = {
-        **changed_values(wiring.parameters),
-        # Also where they are as by default: the parameter file of a running node may differ.
-        'camera_message': wiring.parameters.camera_message,
-        'event_message': wiring.parameters.event_message,
-        'num_lidars': wiring.parameters.num_lidars,
+        **wiring.parameter_values,
         'bundle': str(settings.bundle_path.absolute()),
         'calibration_file': str((directory / CALIBRATION_NAME).absolute()),
         'use_sim_time': True,
@@ -136,11 +121,54 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
         say(f'playing {settings.bag_path.name} to the node with {program}')
         path = directory / RECORDING_NAME
         try:
-            play_and_record(settings.bag_path, wiring.remap, path, live.rate, with_rosbag2)
+            play_and_record(settings.bag_path, wiring, path, live.rate, with_rosbag2)
         except InputError:
             node.finish()  # where the node is the cause, it says so
             raise
         node.finish()
+
+
+def _wire(settings: Settings, manifest: Manifest) -> tuple['Wiring', Calibration]:
+    """What to play, how to set the node for it, and the calibration file that it needs."""
+    from mle_sam_ros.ros.parameters import NodeParameters
+    from mle_sam_ros.ros.wiring import wire
+
+    asked = NodeParameters(
+        **{item.name: getattr(settings.rig, item.name) for item in fields(settings.rig)},
+        backend=settings.backend,
+        threads=settings.threads or 0,
+        reuse_features=settings.reuse_features,
+    )
+    with open_bag(settings.bag_path) as reader:
+        topics = find_topics(reader, settings.topics, aligned_streams(manifest))
+        given = settings.calibration or Calibration()
+        whole = _completed(given, calibration_of(reader, topics, asked.camera_rectified))
+        # As in a replay: what is not placed for good may be moving.
+        is_moving = topics.tf is not None and _is_any_unplaced(whole, topics, manifest)
+        asked = replace(asked, moving_extrinsics=is_moving)
+        wiring = wire(reader, topics, manifest, asked, settings.drop)
+    # Where tf2_msgs is not installed, the node cannot hear where the sensors stand.
+    return wiring, given if topics.tf_static in wiring.remap else whole
+
+
+def _with_rosbag2(bag_path: Path, player: str, wiring: 'Wiring') -> bool:
+    """Whether `ros2 bag play` is to play: it reads no bags of ROS 1, and makes no clouds."""
+    from mle_sam_ros.ros.rosbag2_player import has_rosbag2
+
+    if player == 'auto':
+        return has_rosbag2() and bag_path.suffix != '.bag' and not wiring.event_clouds
+    if player == 'rosbag2' and not has_rosbag2():
+        raise InputError(
+            'player: expected ros2 bag to be installed (package ros2bag), got none; source your '
+            'ROS setup, or use --player mle_sam'
+        )
+    if player == 'rosbag2' and wiring.event_clouds:
+        raise InputError(
+            f'{bag_path}: expected event_camera_msgs to be installed for '
+            f'{", ".join(wiring.event_clouds)}, got none; install it, or use --player mle_sam, '
+            'which plays the events as PointCloud2'
+        )
+    return player == 'rosbag2'
 
 
 def _as_node(settings: Settings) -> Settings:
@@ -157,17 +185,16 @@ def _refuse_faults(settings: Settings) -> None:
         )
 
 
-def _calibration(
-    settings: Settings, reader: BagReader, topics: Topics, hears_transforms: bool
-) -> Calibration:
-    """What was given; where the node cannot hear /tf_static, with what the recording knows."""
-    given = settings.calibration or Calibration()
-    if hears_transforms:
-        return given
-    recorded = calibration_of(reader, topics, settings.rig.camera_rectified)
+def _completed(given: Calibration, recorded: Calibration) -> Calibration:
     return Calibration(
         {**recorded.cameras, **given.cameras}, {**recorded.camera_from, **given.camera_from}
     )
+
+
+def _is_any_unplaced(calibration: Calibration, topics: Topics, manifest: Manifest) -> bool:
+    recorded = {'event': topics.event, 'lidar': topics.lidar}
+    sensors = {name for name, topic in recorded.items() if topic} & {*manifest.modality_names}
+    return bool(sensors - {*calibration.camera_from})
 
 
 def say(text: str) -> None:

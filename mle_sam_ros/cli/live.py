@@ -23,7 +23,7 @@ def add_commands(commands: Commands) -> None:
     )
     live.add_argument(
         '--player', choices=('auto', 'rosbag2', 'mle_sam'), default='auto',
-        help='ros2 bag play, or our own; auto takes the former where it is installed',
+        help='ros2 bag play, or our own; auto takes the former where it is installed and can play',
     )  # fmt: skip
     live.add_argument(
         '--node', choices=('start', 'running'), default='start',

@@ -70,7 +70,7 @@ def input_specs(manifest: Manifest, parameters: NodeParameters) -> list[InputSpe
     needs_moving = parameters.motion == 'tf' or parameters.moving_extrinsics
     if needs_moving:
         specs.append(InputSpec('tf', '/tf', _TRANSFORMS, 100))
-    if needs_moving or _is_installed(_TRANSFORMS):
+    if needs_moving or is_installed(_TRANSFORMS):
         specs.append(InputSpec('tf_static', '/tf_static', _TRANSFORMS, 100, is_steady=False))
     for spec in specs:
         message_class(spec.type)
@@ -94,11 +94,12 @@ def _specs_of(modality: ModalitySpec, parameters: NodeParameters) -> list[InputS
 
 
 def _event_type(event_message: str) -> str:
-    is_packet = event_message == 'packet' or (event_message == 'auto' and _is_installed(_PACKET))
+    is_packet = event_message == 'packet' or (event_message == 'auto' and is_installed(_PACKET))
     return _PACKET if is_packet else _CLOUD
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Whether there is a message type of that name (`package/msg/Type`) here."""
     try:
         message_class(name)
     except InputError:

@@ -1,6 +1,5 @@
 """Plays a recording to the node, and records what comes back."""
 
-from collections.abc import Mapping
 from pathlib import Path
 import time
 
@@ -10,6 +9,7 @@ from mle_sam_ros.ros.node_client import NODE_NAME
 from mle_sam_ros.ros.player import play, Timeline
 from mle_sam_ros.ros.recorder import NODE_TOPICS, Recorder
 from mle_sam_ros.ros.rosbag2_player import play_with_rosbag2
+from mle_sam_ros.ros.wiring import Wiring
 
 _MASK_TOPIC = f'{NODE_NAME}/mask'
 # How long nothing new may come before the last masks are given up.
@@ -18,7 +18,7 @@ _SILENCE_S = 10.0
 
 def play_and_record(
     bag_path: Path,
-    remap: Mapping[str, str],
+    wiring: Wiring,
     recording_path: Path,
     rate: float = 1.0,
     with_rosbag2: bool = False,
@@ -30,7 +30,7 @@ def play_and_record(
 
     Args:
         bag_path: the drive.
-        remap: what to play, and under which names.
+        wiring: what to play, and under which names; rosbag2 cannot make clouds of event packets.
         recording_path: the `.mcap` file to write.
         rate: 0.5 plays half as fast.
         with_rosbag2: play with `ros2 bag play`.
@@ -38,7 +38,7 @@ def play_and_record(
     Raises:
         InputError: for a node that does not publish or listen, and a player that fails.
     """
-    path = str(recording_path)
+    path, remap = str(recording_path), wiring.remap
     if with_rosbag2:
         with Recorder(path, NODE_TOPICS, use_sim_time=True) as recorder:
             recorder.wait_for_publishers()
@@ -53,6 +53,7 @@ def play_and_record(
             timeline=timeline,
             topics=list(remap),
             remap=remap,
+            event_clouds=wiring.event_clouds,
             wait_for=list(remap.values()),
         )
         _wait_for_last_mask(recorder)

@@ -1,6 +1,6 @@
 """Plays a recording into ROS with its original timing, for machines without `ros2 bag`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 import math
 import time
@@ -9,6 +9,7 @@ from typing import Any
 from builtin_interfaces.msg import Time
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros.event_clouds import CLOUD, EventClouds
 from mle_sam_ros.ros.message_types import message_class
 import rclpy
 from rclpy.context import Context
@@ -71,6 +72,7 @@ class _Player:
     clock_period_s: float
     publishers: dict[str, Any] = field(default_factory=dict)
     awaited: list[Any] = field(default_factory=list)
+    clouds: dict[str, EventClouds] = field(default_factory=dict)
     published: dict[str, int] = field(default_factory=dict)
     max_late_s: float = 0.0
 
@@ -93,14 +95,27 @@ class _Player:
             if log_time_ns != last_ns:
                 self._tick(log_time_ns)
                 last_ns = log_time_ns
-            self.publishers[topic].publish(bytes(cdr))
-            name = self.publishers[topic].topic_name
-            self.published[name] = self.published.get(name, 0) + 1
+            self._publish(topic, cdr)
         if start_s is None or last_ns is None:
             return 0.0
         duration_s = time.monotonic() - start_s
         self._run_clock_until(last_ns + _TAIL_NS)
         return duration_s
+
+    def _publish(self, topic: str, cdr: bytes) -> None:
+        publisher = self.publishers[topic]
+        if topic in self.clouds:
+            try:
+                cloud = self.clouds[topic].cloud_of(cdr)
+            except InputError as error:
+                self.node.get_logger().warning(f'not played: {error}', throttle_duration_sec=1.0)
+                return
+            if cloud is None:
+                return
+            cdr = cloud
+        publisher.publish(bytes(cdr))
+        name = publisher.topic_name
+        self.published[name] = self.published.get(name, 0) + 1
 
     def _run_clock_until(self, log_time_ns: int) -> None:
         """Sleep until a message is due; the clock ticks meanwhile."""
@@ -131,6 +146,7 @@ def play(
     timeline: Timeline | None = None,
     topics: Sequence[str] = (),
     remap: Mapping[str, str] | None = None,
+    event_clouds: Collection[str] = (),
     wait_for: Sequence[str] = (),
     wait_s: float = 20.0,
     clock_hz: float = 100.0,
@@ -143,6 +159,7 @@ def play(
         timeline: to tell the time by meanwhile; its rate counts then.
         topics: what to publish, by the bag's names; empty for everything.
         remap: the bag's topic to the name to publish it under.
+        event_clouds: topics of event packets to publish as PointCloud2, the same events in each.
         wait_for: topics, as published, that must have a subscriber before the first message, and
             of which one must have one until the end.
         wait_s: how long to wait for them.
@@ -162,7 +179,9 @@ def play(
         node = rclpy.create_node('player', context=context)
         player = _Player(node, timeline, 1 / clock_hz)
         with open_bag(bag_path) as reader:
-            skipped = _advertise(player, reader.topics, topics, remap or {}, bag_path)
+            player.clouds = {topic: EventClouds(topic) for topic in event_clouds}
+            kinds = {**reader.topics, **dict.fromkeys(event_clouds, CLOUD)}
+            skipped = _advertise(player, kinds, topics, remap or {}, bag_path)
             _wait_for_subscribers(player, wait_for, wait_s)
             duration_s = player.play(reader)
         _drain(player)

@@ -90,7 +90,7 @@ class Recorder:
         """Whether it records; no longer, once a write has failed."""
         return self._thread.is_alive()
 
-    def _callback(self, topic: str, kind: str):
+    def _callback(self, topic: str, kind: str) -> Callable[[bytes], None]:
         def record(cdr: bytes) -> None:
             log_time_ns = self._now_ns()
             if log_time_ns:

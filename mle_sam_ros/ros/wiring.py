@@ -5,14 +5,13 @@ from dataclasses import dataclass, replace
 
 from mle_sam_ros.bags.describe import Topics
 from mle_sam_ros.bags.reader import BagReader
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.ros.inputs import input_specs, InputSpec
-from mle_sam_ros.ros.parameters import NodeParameters
+from mle_sam_ros.ros.event_clouds import PACKET
+from mle_sam_ros.ros.inputs import input_specs, is_installed
+from mle_sam_ros.ros.parameters import changed_values, NodeParameters
 from mle_sam_ros.ros.process import REMAPPINGS
 
 _COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
-_EVENT_PACKET = 'event_camera_msgs/msg/EventPacket'
 _NAMESPACE = '/mle_sam'
 
 
@@ -23,10 +22,27 @@ class Wiring:
     Attributes:
         parameters: of the node.
         remap: the recording's topic to that on which the node listens, for all that it uses.
+        event_clouds: topics of event packets to play as PointCloud2, since event_camera_msgs is
+            not installed.
     """
 
     parameters: NodeParameters
     remap: dict[str, str]
+    event_clouds: tuple[str, ...]
+
+    @property
+    def parameter_values(self) -> dict[str, bool | int | float | str]:
+        """What to set the node to: what is not as by default, and what the recording decides.
+
+        The latter always: the parameter file of a node that runs already may say otherwise.
+        """
+        parameters = self.parameters
+        return {
+            **changed_values(parameters),
+            'camera_message': parameters.camera_message,
+            'event_message': parameters.event_message,
+            'num_lidars': parameters.num_lidars,
+        }
 
 
 def wire(
@@ -42,38 +58,28 @@ def wire(
         reader: the recording.
         topics: its streams.
         manifest: of the node's bundle.
-        asked: of the node, but for what the recording decides: types and number of messages.
+        asked: of the node, but for what the recording decides: message types, number of LiDARs.
         drop: sensors to leave out, as if they had never been switched on.
 
     Raises:
         InputError: where the package of a message that the node needs is not installed.
     """
-    is_packet = topics.event is not None and reader.topics[topics.event] == _EVENT_PACKET
+    is_packet = topics.event is not None and reader.topics[topics.event] == PACKET
+    as_clouds = is_packet and not is_installed(PACKET)
     is_compressed = reader.topics[topics.camera] == _COMPRESSED_IMAGE
     parameters = replace(
         asked,
         camera_message='compressed' if is_compressed else 'raw',
-        event_message='packet' if is_packet and 'event' not in drop else 'point_cloud2',
+        event_message='packet' if is_packet and not as_clouds else 'point_cloud2',
         num_lidars=1 + sum(stream.startswith('lidar_') for stream in topics.others),
     )
     remap = {}
-    for spec in _specs(manifest, parameters, reader):
+    for spec in input_specs(manifest, parameters):
         topic = getattr(topics, spec.stream, None) or topics.others.get(spec.stream)
         if topic is not None and _modality_of(spec.stream) not in drop:
             remap[topic] = REMAPPINGS.get(spec.topic) or _absolute(spec.topic)
-    return Wiring(parameters, remap)
-
-
-def _specs(manifest: Manifest, parameters: NodeParameters, reader: BagReader) -> list[InputSpec]:
-    try:
-        return input_specs(manifest, parameters)
-    except InputError as error:
-        if parameters.event_message != 'packet':
-            raise
-        raise InputError(
-            f'{reader.path}: {error}; or leave the events out (--drop event), or give a recording '
-            'that has them as PointCloud2 (mle-sam synthesize --events-as point_cloud2)'
-        ) from None
+    clouds = {topics.event} & {*remap} if as_clouds else set()
+    return Wiring(parameters, remap, tuple(topic for topic in clouds if topic))
 
 
 def _modality_of(stream: str) -> str:

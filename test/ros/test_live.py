@@ -17,6 +17,7 @@ from mle_sam_ros.cli import main
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.player import play
 from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
+from tiny_drive import write_drive
 
 pytestmark = pytest.mark.ros
 
@@ -30,6 +31,12 @@ def bundle(tmp_path_factory):
 def drive(tmp_path_factory):
     """30 camera frames, on topics of its own."""
     return write_cloud_drive(tmp_path_factory.mktemp('drive') / 'drive.mcap', namespace='/front')
+
+
+@pytest.fixture(scope='module')
+def packet_drive(tmp_path_factory):
+    """Events are EventPacket, whose package the index of Python packages does not have."""
+    return write_drive(tmp_path_factory.mktemp('drive') / 'drive.mcap', num_frames=30)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +70,9 @@ def node():
     assert process.wait(20) == 0
 
 
-def test_through_a_node_of_its_own(drive, bundle, tmp_path, capsys):
+@pytest.mark.parametrize('events', ['clouds', 'packets'])
+def test_through_a_node_of_its_own(drive, packet_drive, bundle, events, tmp_path, capsys):
+    drive = drive if events == 'clouds' else packet_drive
     out = tmp_path / 'out'
     assert main(['live-replay', str(drive), '--bundle', str(bundle), '--out', str(out)]) == 0
     assert {path.name for path in out.iterdir()} == {
