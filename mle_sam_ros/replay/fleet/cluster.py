@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 from typing import Any
+import warnings
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.contract import available_threads
@@ -90,8 +91,8 @@ class Cluster:
                         waiting.append(name)
                         continue
                     result = Failure(
-                        f'its worker was lost {self.attempts} times, at last with '
-                        f'{_first_line(error)}'
+                        f'its worker was lost {self.attempts} times, at last by '
+                        f'{_first_line(error).partition(". ")[0]}'
                     )
                 yield name, result
         except ConnectionError as error:
@@ -171,7 +172,8 @@ def _remote_ray(address: str) -> Iterator[Mapping[str, float]]:
     with _environment(RAY_USAGE_STATS_ENABLED='0'):
         ray = _import_ray()
         try:
-            with _own_signals():
+            with _own_signals(), warnings.catch_warnings():
+                warnings.simplefilter('ignore')
                 ray.init(address, log_to_driver=False, logging_level='ERROR')
         except Exception as error:  # the library has no common base for its exceptions
             raise InputError(

@@ -91,8 +91,9 @@ def replay_fleet(
         }
         if jobs:
             _remove_aggregate(out)  # it will not be that of these recordings any more
+            progress.opening(len(jobs))
             with open_cluster() as cluster:
-                progress.running(min(cluster.workers, len(jobs)))
+                progress.begin(cluster.workers)
                 for name, result in cluster.run(task, jobs, progress.lost):
                     if isinstance(result, Failure):
                         rows[name] = FleetRow(name, failure=result.reason)
@@ -116,7 +117,8 @@ def _sum_up(out: Path, rows: list[FleetRow], bundle: Bundle) -> Fleet:
     latency = aggregate_latency({name: _read(out, name, LATENCY_NAME) for name in names})
     with tempfile.TemporaryDirectory(prefix='.aggregate-', dir=out) as room:
         draft = Path(room)
-        title = f'Replay of {len(names)} recordings'
+        of_all = f' of {len(rows)}' if failed else ''
+        title = f'Replay of {len(names)}{of_all} recordings'
         write_json(draft / METRICS_NAME, metrics)
         write_json(draft / LATENCY_NAME, latency)
         write_report(

@@ -13,12 +13,17 @@ class FleetProgress:
     def __init__(self, total: int) -> None:
         """Start with none of `total` recordings."""
         self._bar = tqdm(
-            total=total, desc='replay-fleet', unit=' recordings', disable=None, file=sys.stderr
+            total=total,
+            desc='recordings',
+            bar_format='{desc} {n}/{total} {bar} {elapsed}{postfix}',
+            disable=None,
+            file=sys.stderr,
         )
         self._total = total
         self._num_masks = 0
         self._num_ended = 0
         self._num_failed = 0
+        self._num_workers = 0
         self._begin_s = time.monotonic()
 
     def kept(self, row: FleetRow) -> None:
@@ -37,14 +42,17 @@ class FleetProgress:
 
     def lost(self, name: str, attempts_left: int) -> None:
         """A recording's worker was lost; it is begun again."""
-        self._say(f'{name}: its worker was lost; begun again, {attempts_left} attempts left')
+        self._say(f'{name}: its worker was lost; begun again (attempts left: {attempts_left})')
 
-    def running(self, count: int) -> None:
-        """So many recordings are being replayed."""
-        rate = self._num_masks / max(time.monotonic() - self._begin_s, 1e-3)
-        self._bar.set_postfix_str(
-            f'{count} running, {self._num_failed} failed, {rate:.1f} masks/s'
-        )
+    def opening(self, count: int) -> None:
+        """Workers are sought for so many recordings."""
+        self._say(f'{count} of {self._total} recordings to replay; starting workers')
+
+    def begin(self, num_workers: int) -> None:
+        """The workers are there."""
+        self._num_workers = num_workers
+        self._begin_s = time.monotonic()
+        self._show()
 
     def __enter__(self) -> 'FleetProgress':
         return self
@@ -55,7 +63,15 @@ class FleetProgress:
     def _end(self, row: FleetRow, words: str) -> None:
         self._num_ended += 1
         self._bar.update()
+        self._show()
         self._say(f'[{self._num_ended}/{self._total}] {row.name}: {words}')
+
+    def _show(self) -> None:
+        running = min(self._num_workers, self._total - self._num_ended)
+        rate = self._num_masks / max(time.monotonic() - self._begin_s, 1e-3)
+        self._bar.set_postfix_str(
+            f'{running} running, {self._num_failed} failed, {rate:.1f} masks/s'
+        )
 
     def _say(self, line: str) -> None:
         self._bar.write(line, file=sys.stderr)

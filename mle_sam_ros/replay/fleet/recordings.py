@@ -1,5 +1,6 @@
 """The recordings of a fleet, and what their results are called."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from glob import glob, has_magic
 import os
@@ -40,8 +41,9 @@ def find_recordings(patterns: Sequence[str]) -> list[Path]:
 def result_names(recordings: Collection[Path], reserved: Iterable[str] = ()) -> dict[str, Path]:
     """Give each recording a name of its own for its results.
 
-    The name of the file without its suffix, where no other has it; else with as much of the path
-    as it takes: `drive`, `drive.mcap`, `monday--drive.mcap`. It depends on the paths alone.
+    That of the file without its suffix, where no other has it; else with as many directories as it
+    takes: `drive`, `monday--drive`. Where recordings of one directory differ in nothing but the
+    suffix, it stays: `drive.db3`, `drive.mcap`. The names depend on the paths alone.
 
     Args:
         recordings: absolute paths, without repetition.
@@ -55,20 +57,28 @@ def result_names(recordings: Collection[Path], reserved: Iterable[str] = ()) -> 
     """
     # Some file systems do not tell upper from lower case.
     taken = {name.casefold() for name in reserved}
+    twins = Counter((path.parent, _stem(path).casefold()) for path in recordings)
+    parts = {
+        path: [
+            *path.parts[1:-1],
+            _stem(path) if twins[path.parent, _stem(path).casefold()] == 1 else path.name,
+        ]
+        for path in recordings
+    }
     names: dict[str, Path] = {}
-    left, length = list(recordings), 0
+    left, length = list(recordings), 1
     while left:
-        if length > max(len(path.parts) for path in left):
+        if length > max(len(parts[path]) for path in left):
             raise InputError(
                 f'{left[0]}: expected a path unlike the others, got {left[-1]}; rename one'
             )
         candidates: dict[str, list[Path]] = {}
         for path in left:
-            candidates.setdefault(_name(path, length).casefold(), []).append(path)
+            candidates.setdefault('--'.join(parts[path][-length:]).casefold(), []).append(path)
         left = []
         for key, paths in candidates.items():
             if len(paths) == 1 and key not in taken:
-                names[_name(paths[0], length)] = paths[0]
+                names['--'.join(parts[paths[0]][-length:])] = paths[0]
             else:
                 left += paths
         taken |= candidates.keys()
@@ -102,9 +112,7 @@ def _whole(path: Path) -> Path:
     return path.parent if path.is_file() and _is_recording(path.parent) else path
 
 
-def _name(path: Path, length: int) -> str:
-    """0: without suffix; 1: with it; from 2 on: with as many directories less one."""
-    if length == 0:
-        suffix = storage_suffix(path) if path.is_file() else None
-        return path.name.removesuffix(packed.SUFFIX).removesuffix(suffix or '')
-    return '--'.join(part.strip('/') for part in path.parts[-length:])
+def _stem(path: Path) -> str:
+    """The name without the suffixes of recordings."""
+    suffix = storage_suffix(path) if path.is_file() else None
+    return path.name.removesuffix(packed.SUFFIX).removesuffix(suffix) if suffix else path.name
