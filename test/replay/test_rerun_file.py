@@ -38,8 +38,8 @@ def recording(drive, bundle, tmp_path_factory) -> Path:
     return run(drive, bundle, tmp_path_factory.mktemp('out') / 'out')
 
 
-def run(drive: Path, bundle: Path, out: Path) -> Path:
-    settings = Settings(drive, bundle, threads=1, annotated='none', with_rerun=True)
+def run(drive: Path, bundle: Path, out: Path, **options) -> Path:
+    settings = Settings(drive, bundle, threads=1, annotated='none', with_rerun=True, **options)
     replay(settings, out)
     return out / RERUN_NAME
 
@@ -134,6 +134,15 @@ def test_a_replay_repeats_it(drive, bundle, recording, tmp_path):
     assert rows_of(again) == rows_of(recording)
     (first,), (second,) = (RrdReader(path).recordings() for path in (recording, again))
     assert first.recording_id == second.recording_id
+
+
+def test_without_a_camera_the_masks_stand_alone(drive, bundle, tmp_path):
+    rows = rows_of(run(drive, bundle, tmp_path / 'out', drop=['camera']))
+    assert (IMAGE, 'EncodedImage:blob') not in rows
+    masks = stamps_of(rows, f'{IMAGE}/mask', 'SegmentationImage:buffer')
+    assert len(masks) >= 14
+    assert stamps_of(rows, '/error', 'EncodedImage:blob') == masks
+    assert rows['/sensors/camera', 'StateChange:state'] == [(masks[0], ['absent'])]
 
 
 def test_a_missing_package_is_named_before_anything_runs(drive, bundle, tmp_path, monkeypatch):
