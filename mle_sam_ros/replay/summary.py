@@ -40,9 +40,11 @@ def _verdict(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _frames(frames: Mapping[str, Any]) -> Iterator[str]:
     rejected = sum(frames['rejected'].values())
+    # Only of a node whose recording ends before it is done.
+    waiting = f' + {frames["waiting"]} waiting' if frames['waiting'] else ''
     yield (
         f'frames    {frames["received"]} received = {frames["emitted"]} emitted '
-        f'+ {frames["superseded"]} superseded + {rejected} rejected; '
+        f'+ {frames["superseded"]} superseded + {rejected} rejected{waiting}; '
         f'{frames["without_camera"]} masks without the camera'
     )
     for reason, number in frames['rejected'].items():

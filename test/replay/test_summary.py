@@ -34,6 +34,14 @@ def test_what_is_worst_and_what_it_stands_on(tmp_path):
     assert lines[-2:] == [str(tmp_path / 'report.html'), str(tmp_path / 'metrics.json')]
 
 
+def test_frames_add_up_where_some_still_wait(tmp_path):
+    metrics, lines = lines_of(tmp_path, list(sample_frames(40)))
+    assert not any('waiting' in line for line in lines)
+    frames = {**metrics['frames'], 'waiting': 2, 'received': 45}
+    text = summary({**metrics, 'frames': frames}, tmp_path)
+    assert '45 received = 40 emitted + 3 superseded + 0 rejected + 2 waiting;' in text
+
+
 def test_nothing_is_made_of_nothing(tmp_path):
     _, lines = lines_of(tmp_path, [])
     assert lines[0] == 'mIoU      n/a over 0 masks'
