@@ -12,6 +12,7 @@ from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.outputs import colour_label_map, overlay
+from mle_sam_ros.core.painted_points import PAINTED_POINT
 from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.changes import Change
@@ -163,11 +164,18 @@ class Annotated:
         self._bag.write(topic, message, view.log_time_ns)
 
     def _write_points(self, view: View) -> None:
-        """A sweep serves several frames of a faster camera; it is written with its first."""
-        if view.shares_sweeps(self._latest) or view.points is None:
+        """A sweep serves several frames of a faster camera; it is written with its first.
+
+        Viewers show a cloud until the next one comes, so an empty one follows the last.
+        """
+        if view.shares_sweeps(self._latest):
             return
-        prediction = view.prediction
-        cloud = messages.point_cloud(view.points, prediction.stamp_ns, prediction.frame_id)
+        points, prediction = view.points, view.prediction
+        if points is None:
+            if self._latest is None or self._latest.points is None:
+                return
+            points = np.zeros(0, PAINTED_POINT)
+        cloud = messages.point_cloud(points, prediction.stamp_ns, prediction.frame_id)
         self._bag.write(POINTS_TOPIC, cloud, view.log_time_ns)
 
     def _write_transforms(self, view: View) -> None:

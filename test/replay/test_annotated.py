@@ -116,9 +116,11 @@ def test_each_frame_has_all_that_belongs_to_it(recording):
     points = stamps.pop(annotated.POINTS_TOPIC)
     (frames,) = {tuple(times) for times in stamps.values()}
     assert len(frames) == NUM_FRAMES
-    # Sweeps come with every other frame, until they stop.
-    assert len(points) == 5
+    # Sweeps come with every other frame, until they stop, which an empty one tells.
+    assert len(points) == 6
     assert set(points) < set(frames)
+    widths = [message.width for message in messages_of(recording, annotated.POINTS_TOPIC)]
+    assert widths == [300] * 5 + [0]
     for topic in (
         annotated.CAMERA_TOPIC, annotated.TRUTH_TOPIC, annotated.ERROR_TOPIC, annotated.MIOU_TOPIC
     ):  # fmt: skip
