@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import cv2
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Prediction
 import numpy as np
@@ -40,8 +41,9 @@ def trust_statuses(prediction: Prediction, modalities: Sequence[str]) -> Statuse
 
 def _coverage(raster: np.ndarray) -> float:
     """The part of the pixels that are not all zero."""
-    first, second, third = np.moveaxis(raster != 0, 2, 0)  # ten times as fast as any(axis=2)
-    return np.count_nonzero(first | second | third) / first.size
+    zeros = (0,) * raster.shape[2]
+    is_empty = cv2.inRange(raster, zeros, zeros)  # ten times as fast as any(axis=2)
+    return (is_empty.size - cv2.countNonZero(is_empty)) / is_empty.size
 
 
 def router_weights_of(statuses: Mapping[str, Mapping[str, str]]) -> np.ndarray:
