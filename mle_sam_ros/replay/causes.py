@@ -19,10 +19,10 @@ class Finding:
     Attributes:
         text: of the fact.
         holds: (T,) bool, in which frames.
-        score_with: mean score of frames in which it alone holds, or, of a fact that never comes
+        score_with: mean score of frames in which it alone holds, or, of a fact that seldom comes
             alone, of all in which it holds; NaN without scored ones.
-        score_without: of frames in which no fact holds, or, where there are none, of those in
-            which this one does not.
+        score_without: of frames in which no fact holds, or, where they are few, of those in which
+            this one does not.
         values: (T,) float, its strength where it was measured; None where it was noted.
         unit: of the values.
     """
@@ -128,17 +128,19 @@ def _compared(fact: Sign, scores: np.ndarray, num_facts: np.ndarray) -> Finding:
     return Finding(
         fact.text,
         fact.holds,
-        _first_mean(scores, fact.holds & (num_facts == 1), fact.holds),
-        _first_mean(scores, ~fact.holds & (num_facts == 0), ~fact.holds),
+        _mean(scores, fact.holds & (num_facts == 1), fact.holds),
+        _mean(scores, ~fact.holds & (num_facts == 0), ~fact.holds),
         fact.values,
         fact.unit,
     )
 
 
-def _first_mean(scores: np.ndarray, *choices: np.ndarray) -> float:
-    """Mean over the first choice of frames that has a score; NaN where none has."""
-    for choice in choices:
-        known = scores[choice & ~np.isnan(scores)]
-        if len(known):
-            return float(known.mean())
-    return np.nan
+def _mean(scores: np.ndarray, choice: np.ndarray, fallback: np.ndarray) -> float:
+    """Mean over the choice of frames, or, where it is few of them, over the fallback.
+
+    NaN where none has a score.
+    """
+    is_known = ~np.isnan(scores)
+    is_few = 3 * np.count_nonzero(choice & is_known) < np.count_nonzero(fallback & is_known)
+    known = scores[(fallback if is_few else choice) & is_known]
+    return float(known.mean()) if len(known) else np.nan

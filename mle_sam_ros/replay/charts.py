@@ -38,9 +38,12 @@ class Axis:
 
 
 def axis_of(times_s: np.ndarray) -> Axis:
-    """From the first sample to the end of the last, which lasts as long as the one before it."""
+    """From the first sample to the end of the last, which lasts as long as the one before it.
+
+    Where the clock jumped back, first and last are not those that came first and last.
+    """
     last = times_s[-1] - times_s[-2] if len(times_s) > 1 else 0.0
-    return Axis(float(times_s[0]), float(times_s[-1] + (last if last > 0 else 1.0)))
+    return Axis(float(times_s.min()), float(times_s.max() + (last if last > 0 else 1.0)))
 
 
 def thinned(num_samples: int) -> np.ndarray:
@@ -109,7 +112,7 @@ def spans(axis: Axis, times_s: np.ndarray, is_on: Sequence[bool]) -> list[tuple[
     on = np.concatenate([[False], is_on, [False]]).astype(int)
     firsts, lasts = np.flatnonzero(np.diff(on) == 1), np.flatnonzero(np.diff(on) == -1) - 1
     return [
-        (float(times_s[first]), float(ends[last]))
+        (float(times_s[first]), float(max(times_s[first], ends[last])))
         for first, last in zip(firsts, lasts, strict=True)
     ]
 

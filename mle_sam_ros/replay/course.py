@@ -110,7 +110,7 @@ class Course:
         """
         times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
         self.axis = charts.axis_of(times_s)
-        self._last_s = float(times_s[-1])
+        self._last_s = float(times_s.max())
         self.lanes = [
             Lane(
                 name,
