@@ -9,6 +9,7 @@ from pathlib import Path
 import resource
 import shutil
 from tempfile import TemporaryDirectory
+import warnings
 
 from bundles import write_tiny_bundle
 from comparable_results import latencies, random_counts, results, write_results
@@ -67,7 +68,8 @@ def bounded_memory() -> Iterator[None]:
 def run(*arguments, may_fail_with=2) -> str:
     """Run a command; the one line that refuses it, or nothing."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), bounded_memory():
+    with redirect_stdout(out), redirect_stderr(err), bounded_memory(), warnings.catch_warnings():
+        warnings.simplefilter('error', RuntimeWarning)  # numpy's would be lines, too
         code = main([str(argument) for argument in arguments])
     if code != 2:
         assert code in (0, may_fail_with)
