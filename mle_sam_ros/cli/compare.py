@@ -24,8 +24,10 @@ def add_commands(commands: Commands) -> None:
     )
     compare.formatter_class = argparse.RawDescriptionHelpFormatter
     compare.epilog = _EPILOG
-    compare.add_argument('standing', metavar='A', type=Path, help='metrics.json that stands')
-    compare.add_argument('candidate', metavar='B', type=Path, help='metrics.json to compare')
+    compare.add_argument(
+        'standing', metavar='A', type=Path, help='metrics.json that stands, or its directory'
+    )
+    compare.add_argument('candidate', metavar='B', type=Path, help='metrics.json of the candidate')
     compare.add_argument(
         '--tolerance', action='append', default=[], metavar='FIGURE=AMOUNT',
         help='how much worse B may be; may be given again, the last one for a figure counts',
