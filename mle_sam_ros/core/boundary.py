@@ -33,31 +33,29 @@ def boundary_overlap(truth: np.ndarray, prediction: np.ndarray, num_classes: int
         (3, K) int64: in both bands, in the truth's band, in the prediction's band.
     """
     width_px = boundary_width_px((truth.shape[0], truth.shape[1]))
-    unknown = _flags(truth == NO_CLASS)
+    known = (truth != NO_CLASS).view(np.uint8) * np.uint8(255)
     return count_overlap(
-        _band_only(truth, unknown, width_px),
-        _band_only(prediction, unknown, width_px),
-        num_classes,
+        _band_only(truth, known, width_px), _band_only(prediction, known, width_px), num_classes
     )
 
 
-def _band_only(label_map: np.ndarray, unknown: np.ndarray, width_px: int) -> np.ndarray:
-    """The label map, 255 everywhere but in the bands of known pixels.
+def _band_only(label_map: np.ndarray, known: np.ndarray, width_px: int) -> np.ndarray:
+    """The label map, 255 everywhere but in the bands of pixels that are known (255, others 0).
 
     A pixel lies in its class's band where its surroundings hold a pixel of another one: where the
     least id there is not the greatest. This finds the bands of all classes at once.
     """
     side = 2 * width_px + 1
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
-    # Unknown pixels become the id that changes neither the least nor the greatest.
-    least = cv2.erode(cv2.bitwise_or(label_map, unknown), square)
-    greatest = cv2.dilate(cv2.bitwise_and(label_map, cv2.bitwise_not(unknown)), square)
-    inside = _flags(least == greatest)
-    inside[:width_px] = inside[-width_px:] = 0
-    inside[:, :width_px] = inside[:, -width_px:] = 0
-    return cv2.bitwise_or(label_map, cv2.bitwise_or(inside, unknown))
-
-
-def _flags(condition: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: 255 where it holds, else 0."""
-    return condition.view(np.uint8) * np.uint8(255)
+    # In place throughout: fresh memory costs more than the filters. Unknown pixels become the id
+    # that changes neither the least nor the greatest.
+    greatest = cv2.bitwise_and(label_map, known)
+    cv2.dilate(greatest, square, dst=greatest)
+    unknown = cv2.bitwise_not(known)
+    least = cv2.bitwise_or(label_map, unknown)
+    cv2.erode(least, square, dst=least)
+    out = cv2.compare(least, greatest, cv2.CMP_EQ, dst=least)
+    out[:width_px] = out[-width_px:] = 0
+    out[:, :width_px] = out[:, -width_px:] = 0
+    cv2.bitwise_or(out, unknown, dst=out)
+    return cv2.bitwise_or(out, label_map, dst=out)
