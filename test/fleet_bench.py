@@ -1,12 +1,17 @@
-"""A Ray of two workers for tests, and what makes it lose them."""
+"""What a fleet is to give, and a Ray of two workers, with what makes it lose them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 import os
 from pathlib import Path
 import signal
 import threading
 
+from mle_sam_ros.replay.aggregate import aggregate
 from mle_sam_ros.replay.fleet.cluster import Cluster, open_cluster
+from mle_sam_ros.replay.replay import replay
+from mle_sam_ros.replay.results import write_json
+from mle_sam_ros.replay.session import Settings
 import pytest
 
 
@@ -43,3 +48,12 @@ class Killer:
     def __exit__(self, *_: object) -> None:
         self._is_done.set()
         self._thread.join()
+
+
+def one_process(drives: list[Path], settings: Settings, room: Path) -> bytes:
+    """The aggregate's bytes, without any of the fleet's machinery."""
+    results = {}
+    for path in drives:
+        results[path.stem] = replay(replace(settings, bag_path=path), room / 'by_one' / path.stem)
+    write_json(room / 'by_one' / 'metrics.json', aggregate(results))
+    return (room / 'by_one' / 'metrics.json').read_bytes()

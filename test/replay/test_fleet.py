@@ -10,16 +10,12 @@ from pathlib import Path
 import shutil
 
 from bundles import write_tiny_bundle
-from fleet_bench import Killer, two_workers
-from fleet_tasks import be_lost_once
+from fleet_bench import one_process
 from jsonschema import Draft202012Validator
 from mle_sam_ros import replay as replay_package
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.aggregate import aggregate
 from mle_sam_ros.replay.fleet.cluster import Failure
 from mle_sam_ros.replay.fleet.fleet import replay_fleet
-from mle_sam_ros.replay.replay import replay
-from mle_sam_ros.replay.results import write_json
 from mle_sam_ros.replay.session import Settings
 import pytest
 from tiny_drive import write_drive
@@ -88,15 +84,6 @@ def drives(tmp_path) -> list[Path]:
 @pytest.fixture
 def settings(bundle) -> Settings:
     return Settings(Path(), bundle, threads=1, annotated='none')
-
-
-def one_process(drives: list[Path], settings: Settings, room: Path) -> bytes:
-    """The aggregate's bytes, without any of the fleet's machinery."""
-    results = {}
-    for path in drives:
-        results[path.stem] = replay(replace(settings, bag_path=path), room / 'by_one' / path.stem)
-    write_json(room / 'by_one' / 'metrics.json', aggregate(results))
-    return (room / 'by_one' / 'metrics.json').read_bytes()
 
 
 @pytest.mark.timeout(240)
@@ -290,30 +277,3 @@ def test_a_damaged_bundle_is_refused_at_once(drives, settings, tmp_path):
     with pytest.raises(InputError, match=r'golden\.npz'):
         replay_fleet(drives, Settings(Path(), copy), tmp_path / 'out', no_cluster)
     assert not (tmp_path / 'out').exists()
-
-
-@pytest.fixture(scope='module')
-def cluster():
-    yield from two_workers()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_workers_change_no_byte_even_where_one_is_lost(cluster, drives, settings, tmp_path):
-    expected = one_process(drives, settings, tmp_path)
-    out = tmp_path / 'out'
-    begun = tmp_path / 'begun'
-
-    def task(settings):
-        return be_lost_once(begun, settings)
-
-    with Killer(begun, victims=1) as killer:
-        fleet = replay_fleet(drives, settings, out, lambda: nullcontext(cluster), task=task)
-    assert fleet.failed == ()
-    assert len(killer.killed) == 1
-    # Of three recordings, one was begun twice.
-    assert len(begun.read_text().split()) == 4
-    assert (out / 'metrics.json').read_bytes() == expected
-    for name in 'abc':
-        by_one = (tmp_path / 'by_one' / name / 'metrics.json').read_bytes()
-        assert (out / name / 'metrics.json').read_bytes() == by_one

@@ -1,14 +1,19 @@
 """Tasks run on Ray: each on its own, and a lost worker costs its task another attempt."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
-from fleet_bench import Killer, two_workers
-from fleet_tasks import answer, be_lost, refuse, stumble
+from bundles import write_tiny_bundle
+from fleet_bench import Killer, one_process, two_workers
+from fleet_tasks import answer, be_lost, be_lost_once, refuse, stumble
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.fleet.cluster import Cluster, Failure, open_cluster
+from mle_sam_ros.replay.fleet.fleet import replay_fleet
+from mle_sam_ros.replay.session import Settings
 import pytest
+from tiny_drive import write_drive
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope='module')
@@ -68,3 +73,26 @@ def test_there_is_at_least_one_of_each(option):
         open_cluster(**{option: 0}),
     ):
         pass
+
+
+def test_workers_change_no_byte_even_where_one_is_lost(cluster, tmp_path):
+    bundle = write_tiny_bundle(tmp_path / 'tiny').directory
+    settings = Settings(Path(), bundle, threads=1, annotated='none')
+    drives = [write_drive(tmp_path / f'{name}.mcap', 4 + ord(name) % 8) for name in 'abc']
+    expected = one_process(drives, settings, tmp_path)
+    out = tmp_path / 'out'
+    begun = tmp_path / 'begun'
+
+    def task(settings):
+        return be_lost_once(begun, settings)
+
+    with Killer(begun, victims=1) as killer:
+        fleet = replay_fleet(drives, settings, out, lambda: nullcontext(cluster), task=task)
+    assert fleet.failed == ()
+    assert len(killer.killed) == 1
+    # Of three recordings, one was begun twice.
+    assert len(begun.read_text().split()) == 4
+    assert (out / 'metrics.json').read_bytes() == expected
+    for name in 'abc':
+        by_one = (tmp_path / 'by_one' / name / 'metrics.json').read_bytes()
+        assert (out / name / 'metrics.json').read_bytes() == by_one

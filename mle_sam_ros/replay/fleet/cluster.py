@@ -15,6 +15,7 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.contract import available_threads
 
 LOCAL = 'local'
+_CLIENT = 'ray://'
 # Opens a Ray that was started here; one for the life of the process, as Ray reads it only once.
 _TOKEN = secrets.token_hex(32)
 
@@ -122,6 +123,11 @@ def open_cluster(
     for name, value in {'workers': workers, 'threads': threads}.items():
         if value is not None and value < 1:
             raise InputError(f'{name}: expected at least 1, got {value}; give a positive number')
+    if not (address == LOCAL or address.startswith(_CLIENT)):
+        raise InputError(
+            f'address: expected {LOCAL}, or {_CLIENT} with the host and port of a Ray client '
+            f'server, got {address!r}; on the head node itself it is {_CLIENT}127.0.0.1:10001'
+        )
     with _local_ray(workers, threads) if address == LOCAL else _remote_ray(address) as resources:
         gpus = 1 if needs_gpu and resources.get('GPU', 0) >= 1 else 0
         most = int(resources.get('CPU', 0)) // threads
