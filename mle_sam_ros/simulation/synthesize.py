@@ -53,7 +53,9 @@ def synthesize(
     limit = min(_MAX_PROCESSES, len(os.sched_getaffinity(0)))
     num_processes = min(num_processes or limit, len(starts))
     num_frames = -(-scenario.duration_ns // CAMERA_PERIOD_NS)
-    progress = tqdm(total=num_frames, desc='simulating', unit='frame', disable=not show_progress)
+    progress = tqdm(
+        total=num_frames, desc='simulating', unit='frame', disable=None if show_progress else True
+    )
     with BagWriter(path, scenario.custom_data()) as bag, progress:
         for log_ns, topic, message in _in_order(recording, starts, scenario, num_processes):
             bag.write(topic, message, log_ns)
