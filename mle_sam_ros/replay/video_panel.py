@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.core.manifest import Manifest, ModalitySpec
 from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.replay.evaluation import Moment
 from mle_sam_ros.replay.frame import Frame
@@ -79,7 +79,7 @@ def _sensors(sheet: Sheet, frame: Frame, manifest: Manifest) -> None:
     for row, modality in enumerate(manifest.modalities):
         at = _MASK_HW[1], _TOP + height * row
 
-        def tile(hw: tuple[int, int], modality=modality) -> np.ndarray:
+        def tile(hw: tuple[int, int], modality: ModalitySpec = modality) -> np.ndarray:
             if modality.encoding.kind == 'rgb':
                 return camera_tile(frame, hw)
             return raster_tile(frame, modality, hw)
@@ -114,10 +114,12 @@ def _trust(sheet: Sheet, frame: Frame) -> None:
 
 def _legend(sheet: Sheet, frame: Frame, manifest: Manifest) -> None:
     """The classes of this frame, in their order."""
-    maps = [frame.label_map] if frame.truth is None else [frame.label_map, frame.truth]
-    counts = sum(np.bincount(one.ravel(), minlength=NO_CLASS + 1) for one in maps)
+    is_shown = np.zeros(NO_CLASS + 1, bool)
+    is_shown[frame.label_map] = True
+    if frame.truth is not None:
+        is_shown[frame.truth] = True
     rows, columns = _LEGEND_HW
-    present = [number for number in range(len(manifest.classes)) if counts[number]]
+    present = [number for number in range(len(manifest.classes)) if is_shown[number]]
     for index, number in enumerate(present[: rows * columns]):
         item = manifest.classes[number]
         x, y = 16 + 154 * (index % columns), _BOTTOM + 106 + 20 * (index // columns)
