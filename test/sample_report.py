@@ -29,8 +29,8 @@ def troubled_frames(count: int) -> Iterable[Frame]:
         yield replace(frame, label_map=label_map, ages_ms=dict.fromkeys(frame.present, 7.0))
 
 
-def write_sample_report(path: Path, frames: Iterable[Frame]) -> dict[str, Any]:
-    """Write `report.html`, and return what `metrics.json` would say."""
+def write_sample_report(path: Path, frames: Iterable[Frame], **more: Any) -> dict[str, Any]:
+    """Write `report.html`, and return what `metrics.json` would say, with `more` in it."""
     spans = (Span('condition', 'night'), Span('failure', 'over_exposure', 0.5, 0.9))
     evaluation, album = Evaluation(MANIFEST, Conditions(spans)), Album(MANIFEST)
     for frame in frames:
@@ -46,6 +46,7 @@ def write_sample_report(path: Path, frames: Iterable[Frame]) -> dict[str, Any]:
         'arguments': {'drop': [], 'all_subsets': False, 'faults': [], 'rig': {'motion': 'none'}},
         'timeline': evaluation.timeline(),
         **scores(evaluation.tallies('b' * 64, account, {FAULT: 3}, 3)),
+        **more,
     }
     latency = evaluation.latency.to_mapping()
     moments = evaluation.moments

@@ -83,8 +83,9 @@ def find_causes(
     """
     facts = [*_absences(moments, modalities), *_noted(moments, timeline, start_ns), *signs]
     facts = [fact for fact in facts if fact.holds.any()]
-    # What holds all the time sets no frame apart.
-    num_facts = sum((fact.holds.astype(int) for fact in facts if not fact.holds.all()), 0)
+    num_facts = np.zeros(len(moments), int)
+    for fact in facts:
+        num_facts += fact.holds & ~fact.holds.all()  # what always holds sets no frame apart
     findings = [_compared(fact, scores, num_facts) for fact in facts]
     return sorted(findings, key=lambda finding: -np.nan_to_num(finding.drop, nan=-1.0))
 

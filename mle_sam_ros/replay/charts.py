@@ -97,8 +97,8 @@ def line(axis: Axis, times_s: np.ndarray, values: np.ndarray, top: float) -> lis
     """
     x, y = axis.positions(times_s), HEIGHT * (1 - np.clip(values / top, 0, 1))
     gaps = np.flatnonzero(np.isnan(values))
-    parts = zip(np.split(x, gaps), np.split(y, gaps), strict=True)
-    parts = ((px[~np.isnan(py)], py[~np.isnan(py)]) for px, py in parts)
+    split = zip(np.split(x, gaps), np.split(y, gaps), strict=True)
+    parts = ((px[~np.isnan(py)], py[~np.isnan(py)]) for px, py in split)
     return [_points(px, py) for px, py in parts if len(px)]
 
 

@@ -57,11 +57,7 @@ def write_report(
             {name: item['miou'] for name, item in metrics['conditions'].items()}
         ),
         'recordings': recordings,
-        'worst_recording': min(
-            (row for row in recordings if row.report and row.miou is not None),
-            key=lambda row: row.miou,
-            default=None,
-        ),
+        'worst_recording': _worst_recording(recordings),
         'classes': _classes(metrics),
         'is_scored': metrics['frames_scored'] > 0,
         'findings': [],
@@ -153,6 +149,12 @@ def _mean_weights(router_weights: Mapping[str, Mapping[str, Any]]) -> list[float
     """By modality, mean over the levels."""
     rows = [[item['mean'] for item in level.values()] for level in router_weights.values()]
     return np.mean(rows, axis=0).tolist() if rows else []
+
+
+def _worst_recording(recordings: Sequence[FleetRow]) -> FleetRow | None:
+    """The one of lowest mIoU that has a report; None where none is scored."""
+    scored = [(row.miou, row) for row in recordings if row.report and row.miou is not None]
+    return min(scored, key=lambda item: item[0])[1] if scored else None
 
 
 def _start_ns(metrics: Mapping[str, Any], moments: Sequence[Moment]) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.causes import causes_in, Finding, noted_text
-from mle_sam_ros.replay.scene import CAMERA, ERROR, MASK, Scene, TRUTH
+from mle_sam_ros.replay.scene import CAMERA, CONFIDENCE, ERROR, MASK, Scene, TRUTH
 import numpy as np
 
 _NUM_LOSSES = 4
@@ -31,16 +31,25 @@ def scene_view(
         metrics: content of `metrics.json`.
     """
     time_s = float(times_s[index])
+    is_scored = TRUTH in scene.pictures
+    large = (CAMERA, MASK, TRUTH, ERROR) if is_scored else (CAMERA, MASK)
+    small = () if is_scored else (CONFIDENCE,)
+    others = [name for name in manifest.modality_names if name != CAMERA]
     causes = causes_in(findings, index)
     entries = [entry for entry in metrics['timeline'] if _holds(entry, time_s)]
+    harmless = [
+        item.in_frame(index)
+        for item in findings
+        if item.holds[index] and not item.is_cause and not item.holds.all()
+    ]
     return {
         'time_s': time_s,
         'aspect': f'{scene.size_hw[1]}/{scene.size_hw[0]}',
         'miou': scene.miou,
         'confidence': scene.confidence,
         'latency_ms': scene.latency_ms,
-        'large': [_picture(scene, name) for name in (CAMERA, MASK, TRUTH, ERROR)],
-        'small': [_picture(scene, name) for name in manifest.modality_names if name != CAMERA],
+        'large': [_picture(scene, name) for name in large],
+        'small': [_picture(scene, name) for name in (*small, *others)],
         'sensors': [
             {
                 'name': name,
@@ -61,6 +70,7 @@ def scene_view(
             }
             for cause in causes
         ],
+        'harmless': harmless,
     }
 
 

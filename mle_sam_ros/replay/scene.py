@@ -9,6 +9,7 @@ from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.tiles import (
     camera_tile,
+    confidence_tile,
     error_tile,
     mask_tile,
     raster_tile,
@@ -17,6 +18,7 @@ from mle_sam_ros.replay.tiles import (
 import numpy as np
 
 CAMERA, MASK, TRUTH, ERROR = 'camera', 'mask', 'ground truth', 'error map'
+CONFIDENCE = 'confidence'
 LARGE, SMALL = 560, 416  # widths, pixels
 _QUALITY = 80
 
@@ -54,7 +56,7 @@ class Scene:
         miou: of the frame; NaN without ground truth.
         losses: its classes, the worst first; none without ground truth.
         pictures: JPEG by name: camera, mask, ground truth, error map, and the other modalities;
-            without those there is nothing to show of.
+            without those there is nothing to show of. Without ground truth also confidence.
     """
 
     stamp_ns: int
@@ -83,7 +85,9 @@ def scene_of(frame: Frame, manifest: Manifest, miou: float, width: int = LARGE) 
     pictures = {MASK: mask_tile(frame, manifest, large)}
     if frame.image is not None:
         pictures[CAMERA] = camera_tile(frame, large)
-    if frame.truth is not None:
+    if frame.truth is None:
+        pictures[CONFIDENCE] = confidence_tile(frame, small)
+    else:
         pictures[TRUTH] = truth_tile(frame, manifest, large)
         pictures[ERROR] = error_tile(frame, large)
     for modality in manifest.modalities:
@@ -107,6 +111,7 @@ def scene_of(frame: Frame, manifest: Manifest, miou: float, width: int = LARGE) 
 def decode_picture(jpeg: bytes) -> np.ndarray:
     """(h, w, 3) uint8 of a scene's picture."""
     picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert picture is not None, 'OpenCV could not decode its own JPEG'
     return np.ascontiguousarray(picture[:, :, ::-1])
 
 

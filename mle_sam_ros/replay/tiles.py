@@ -66,6 +66,12 @@ def error_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
     return _resized(picture, tile_hw, cv2.INTER_NEAREST)
 
 
+def confidence_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
+    """How sure each pixel is, (h, w, 3) uint8: from yellow, not at all, to dark."""
+    shades = np.linspace(ERROR_UNSURE, BACKGROUND, 256).round().astype(np.uint8)
+    return _resized(shades[frame.confidence], tile_hw, cv2.INTER_LINEAR)
+
+
 def raster_tile(frame: Frame, modality: ModalitySpec, tile_hw: tuple[int, int]) -> np.ndarray:
     """What the network got from one sensor, (h, w, 3) uint8; dark where it was absent."""
     raster = frame.rasters.get(modality.name)

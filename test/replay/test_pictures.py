@@ -6,7 +6,7 @@ import cv2
 from mle_sam_ros.core.outputs import colour_label_map
 from mle_sam_ros.replay import tiles
 from mle_sam_ros.replay.pictures import overview
-from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, scene_of, TRUTH
+from mle_sam_ros.replay.scene import CAMERA, CONFIDENCE, decode_picture, MASK, scene_of, TRUTH
 import numpy as np
 from sample_frames import FRAME, MANIFEST
 
@@ -36,7 +36,7 @@ def test_absent_sensors_are_blank():
     mask = tiles.mask_tile(alone, MANIFEST, alone.label_map.shape)
     assert np.array_equal(mask, colour_label_map(alone.label_map, MANIFEST.palette))
     scene = scene_of(alone, MANIFEST, np.nan)
-    assert set(scene.pictures) == {MASK}
+    assert set(scene.pictures) == {MASK, CONFIDENCE}
     assert overview([scene], MANIFEST, 0).ndim == 3
 
 

@@ -75,7 +75,11 @@ def test_no_cause_is_made_up(tmp_path):
     calm = [replace(frame, present=frames[0].present, rasters=frames[0].rasters,
                     image=frames[0].image) for frame in frames]  # fmt: skip
     write_sample_report(tmp_path / 'report.html', calm)
-    assert 'No cause found in the data' in Page(tmp_path / 'report.html').text
+    text = Page(tmp_path / 'report.html').text
+    assert 'No cause found in the data. No sensor is absent, stale or sparse' in text
+    write_sample_report(tmp_path / 'harmless.html', frames)
+    text = Page(tmp_path / 'harmless.html').text
+    assert 'It has lidar absent, but such frames are no worse than others' in text
 
 
 def test_without_ground_truth_the_least_sure_are_shown(tmp_path):
@@ -86,6 +90,7 @@ def test_without_ground_truth_the_least_sure_are_shown(tmp_path):
     assert 'the frames that the model was least sure of' in text
     assert 'mean confidence of each frame' in text
     assert 'No ground truth.' in text
+    assert 'error map' not in text.lower()
 
 
 def test_nothing_is_fetched(tmp_path):
@@ -121,6 +126,23 @@ def test_a_clock_that_jumps_back_spoils_no_page(tmp_path):
     text = Page(tmp_path / 'report.html').text
     assert metrics['frames_scored'] == 80
     assert '80 of 83 camera frames' in text
+
+
+def test_a_node_is_compared_with_the_replay(tmp_path):
+    agreement = {
+        'frames_compared': 20,
+        'identical': 0.9,
+        'pixels_equal': 0.99,
+        'frames_with_same_inputs': 18,
+        'identical_with_same_inputs': 1.0,
+    }
+    delivery = {'camera': {'sent': 23, 'received': 20}, 'masks': {'sent': 20, 'received': 20}}
+    path = tmp_path / 'report.html'
+    write_sample_report(path, sample_frames(20), agreement=agreement, delivery=delivery)
+    text = Page(path).text
+    assert 'of those with the same input 100.0 % of 18' in text
+    assert 'camera 23 20 3 masks 20 20 0' in text
+    assert 'repeat exactly' not in text
 
 
 def test_a_fleet_has_a_row_for_each_recording(tmp_path):
