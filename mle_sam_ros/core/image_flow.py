@@ -1,7 +1,7 @@
 """Where each pixel of a camera image was in the image before."""
 
 import cv2
-from mle_sam_ros.core.overlap import NO_CLASS, overlap_of
+from mle_sam_ros.core.overlap import NO_CLASS
 import numba
 import numpy as np
 
@@ -70,9 +70,9 @@ def moved_overlap(
     Returns:
         (3, K) int64 pixels of the smaller image that both maps know: equal, before, now.
     """
-    counts = np.zeros((256, 256), np.int64)
+    counts = np.zeros((3, 256), np.int64)
     _count_moved(before, now, sources, counts)
-    return overlap_of(counts[:num_classes, :num_classes])
+    return counts[:, :num_classes]
 
 
 @numba.njit(nogil=True, cache=True)
@@ -104,4 +104,6 @@ def _count_moved(before, now, sources, counts):
                 old = before[rows[v], columns[u]]
                 new = now[rows[row], columns[column]]
                 if old != NO_CLASS and new != NO_CLASS:
-                    counts[old, new] += 1
+                    counts[0, old] += old == new
+                    counts[1, old] += 1
+                    counts[2, new] += 1

@@ -20,7 +20,10 @@ def count_overlap(first: np.ndarray, second: np.ndarray, num_classes: int) -> np
     Returns:
         (3, K) int64: where both maps have the class, where the first has it, where the second.
     """
-    return overlap_of(joint_histogram(first, second))[:, :num_classes]
+    counts = np.zeros((3, 256), np.int64)
+    if first.size:
+        _count_overlap(first.ravel(), second.ravel(), counts)
+    return counts[:, :num_classes]
 
 
 def overlap_of(counts: np.ndarray) -> np.ndarray:
@@ -51,9 +54,27 @@ def joint_histogram(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return counts
 
 
+# Both count in runs: neighbours mostly have one class, and adding to one place again and again is
+# slow.
+@numba.njit(nogil=True, cache=True)
+def _count_overlap(first, second, counts):
+    one, other, start = first[0], second[0], 0
+    for i in range(1, len(first)):
+        if first[i] != one or second[i] != other:
+            _add_run(one, other, i - start, counts)
+            one, other, start = first[i], second[i], i
+    _add_run(one, other, len(first) - start, counts)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_run(one, other, length, counts):
+    counts[0, one] += length * (one == other)
+    counts[1, one] += length
+    counts[2, other] += length
+
+
 @numba.njit(nogil=True, cache=True)
 def _count_runs(first, second, counts):
-    # Neighbours mostly have one class, and adding to one place over and over is slow.
     one, other, start = first[0], second[0], 0
     for i in range(1, len(first)):
         if first[i] != one or second[i] != other:
