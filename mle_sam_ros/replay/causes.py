@@ -10,6 +10,8 @@ import numpy as np
 
 # Less than this between frames with and without a fact explains nothing.
 _MIN_DROP = 0.02
+_ABOUT = 2 / 3
+_NOTED = ('failure', 'injected')
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,7 @@ class Finding:
             this one does not.
         values: (T,) float, its strength where it was measured; None where it was noted.
         unit: of the values.
+        is_noted: whether somebody noted or injected it.
     """
 
     text: str
@@ -33,6 +36,7 @@ class Finding:
     score_without: float
     values: np.ndarray | None = None
     unit: str = ''
+    is_noted: bool = False
 
     @property
     def drop(self) -> float:
@@ -91,8 +95,14 @@ def find_causes(
 
 
 def causes_in(findings: Sequence[Finding], index: int) -> list[Finding]:
-    """Of one frame, what costs most first."""
-    return [finding for finding in findings if finding.holds[index] and finding.is_cause]
+    """Of one frame, what costs most first.
+
+    What was noted or injected comes before what costs about as much: an injected exposure is the
+    cause of an over-exposed image, not the other way round.
+    """
+    causes = [finding for finding in findings if finding.holds[index] and finding.is_cause]
+    least = _ABOUT * causes[0].drop if causes else 0.0
+    return sorted(causes, key=lambda cause: not (cause.is_noted and cause.drop >= least))
 
 
 def _absences(moments: Sequence[Moment], modalities: Sequence[str]) -> Iterator[Sign]:
@@ -105,14 +115,22 @@ def _noted(
 ) -> Iterator[Sign]:
     times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
     holds_of: dict[str, np.ndarray] = {}
+    noted = {noted_text(entry) for entry in timeline if entry['kind'] in _NOTED}
     for entry in timeline:
         text = noted_text(entry)
         if text:
-            # Entries are read from the recording at nanoseconds, and written in microseconds.
-            inside = (times_s >= entry['from_s'] - 1e-6) & (times_s < entry['to_s'] + 1e-6)
-            holds_of[text] = holds_of.get(text, False) | inside
+            holds_of[text] = holds_of.get(text, False) | covered(entry, times_s)
     for text, holds in holds_of.items():
-        yield Sign(text, holds)
+        yield Sign(text, holds, is_noted=text in noted)
+
+
+def covered(entry: Mapping[str, Any], times_s: np.ndarray) -> np.ndarray:
+    """(T,) bool, which times of a drive's frames an entry of its timeline covers.
+
+    Entries are rounded to microseconds; their ends are not part of them, but for the drive's own.
+    """
+    is_open = entry['to_s'] >= times_s.max() - 1e-6
+    return (times_s >= entry['from_s'] - 1e-6) & ((times_s < entry['to_s'] - 1e-6) | is_open)
 
 
 def noted_text(entry: Mapping[str, Any]) -> str:
@@ -133,6 +151,7 @@ def _compared(fact: Sign, scores: np.ndarray, num_facts: np.ndarray) -> Finding:
         _mean(scores, ~fact.holds & (num_facts == 0), ~fact.holds),
         fact.values,
         fact.unit,
+        fact.is_noted,
     )
 
 

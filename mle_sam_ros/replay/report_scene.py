@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.causes import causes_in, Finding, noted_text
+from mle_sam_ros.replay.causes import causes_in, covered, Finding, noted_text
 from mle_sam_ros.replay.scene import CAMERA, CONFIDENCE, ERROR, MASK, Scene, TRUTH
 import numpy as np
 
@@ -36,7 +36,7 @@ def scene_view(
     small = () if is_scored else (CONFIDENCE,)
     others = [name for name in manifest.modality_names if name != CAMERA]
     causes = causes_in(findings, index)
-    entries = [entry for entry in metrics['timeline'] if _holds(entry, time_s)]
+    entries = [entry for entry in metrics['timeline'] if covered(entry, times_s)[index]]
     harmless = [
         item.in_frame(index)
         for item in findings
@@ -72,11 +72,6 @@ def scene_view(
         ],
         'harmless': harmless,
     }
-
-
-def _holds(entry: Mapping[str, Any], time_s: float) -> bool:
-    """Whether an entry of the timeline, which has microseconds, covers a time."""
-    return entry['from_s'] - 1e-6 <= time_s < entry['to_s'] + 1e-6
 
 
 def _when(times_s: np.ndarray, first: int, last: int) -> str:

@@ -19,12 +19,14 @@ class Sign:
         holds: (T,) bool, in which frames.
         values: (T,) float, its strength where it was measured; None where it was noted.
         unit: of the values.
+        is_noted: whether somebody noted or injected it, so that it may be what others come from.
     """
 
     text: str
     holds: np.ndarray
     values: np.ndarray | None = None
     unit: str = ''
+    is_noted: bool = False
 
 
 class Signs:

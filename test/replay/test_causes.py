@@ -62,11 +62,29 @@ def test_what_the_recording_notes_and_what_was_injected_are_facts():
     assert not night.is_cause
 
 
+def test_an_entry_ends_before_its_end_but_with_the_drive():
+    timeline = [entry('failure', 'motion_blur', 1, 2), entry('failure', 'over_exposure', 2, 3)]
+    findings = {item.text.split(',')[0]: item for item in found([0.5] * 4, timeline=timeline)}
+    assert findings['motion blur'].holds.tolist() == [False, True, False, False]
+    assert findings['over exposure'].holds.tolist() == [False, False, True, True]
+
+
 def test_several_causes_come_by_what_they_cost():
     blur = Sign('blurred', np.array([False, True, True, False]))
     findings = found([0.8, 0.1, 0.5, 0.8], {1: 'camera'}, signs=[blur])
     assert [item.text for item in causes_in(findings, 1)] == ['camera absent', 'blurred']
     assert [item.text for item in causes_in(findings, 2)] == ['blurred']
+
+
+def test_what_was_injected_comes_before_its_traces():
+    dazzled = Sign('over-exposed image', np.array([False, True, True, False, False]))
+    timeline = [entry('injected', 'camera:exposure=4', 1, 3)]
+    findings = found([0.8, 0.2, 0.3, 0.8, 0.8], timeline=timeline, signs=[dazzled])
+    texts = ['injected fault camera:exposure=4', 'over-exposed image']
+    assert [item.text for item in causes_in(findings, 1)] == texts
+    # But it is not blamed for what costs far more.
+    findings = found([0.8, 0.1, 0.7, 0.8, 0.8], {1: 'camera'}, timeline, [dazzled])
+    assert causes_in(findings, 1)[0].text == 'camera absent'
 
 
 def test_a_fact_is_judged_by_frames_in_which_it_comes_alone():
