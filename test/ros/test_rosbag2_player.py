@@ -8,8 +8,11 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from bundles import write_tiny_bundle
+from cloud_drive import write_cloud_drive
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.writer import BagWriter
+from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.recorder import Recorder
@@ -102,6 +105,26 @@ def test_a_player_that_refuses_is_reported(room, drive):
     (room / 'refuse').touch()
     with pytest.raises(InputError, match='ros2 bag play: expected it to publish /front/image'):
         play_with_rosbag2(str(drive), topics=['/front/image'], remap={}, wait_s=20)
+
+
+def test_a_live_replay_with_it(room, tmp_path, monkeypatch, capsys):
+    marker = tmp_path / 'share/ament_index/resource_index/packages/ros2bag'
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    monkeypatch.setenv('AMENT_PREFIX_PATH', str(tmp_path))
+    for name in ('RMW_IMPLEMENTATION', 'FASTRTPS_DEFAULT_PROFILES_FILE'):
+        monkeypatch.setenv(name, '')  # restored afterwards
+    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '')
+    drive = write_cloud_drive(tmp_path / 'drive.mcap', namespace='/front')
+    bundle, out = write_tiny_bundle(tmp_path / 'tiny').directory, tmp_path / 'out'
+    arguments = ['--bundle', str(bundle), '--out', str(out), '--rate', '0.5']
+    assert main(['live-replay', str(drive), *arguments]) == 0
+    assert 'to the node with ros2 bag play' in capsys.readouterr().err
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['delivery']['camera'] == {'sent': 30, 'received': 30}
+    assert metrics['delivery']['masks']['received'] == metrics['frames_scored'] > 0
+    latency = json.loads((out / 'latency.json').read_text())['total']
+    assert 0 < latency['p50'] < 2000  # in the time of /clock
 
 
 def test_it_is_found_by_the_index_of_packages(tmp_path, monkeypatch):
