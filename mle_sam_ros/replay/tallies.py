@@ -263,7 +263,9 @@ class Tallies:
         for item in metrics['blocks']:
             overlap = np.zeros((3, len(layout.classes)), np.int64)
             overlap[:] = _overlap(item)
-            tallies.blocks[item['bag'], int(item['start_ns'])] = Block(int(item['frames']), overlap)
+            tallies.blocks[item['bag'], int(item['start_ns'])] = Block(
+                int(item['frames']), overlap
+            )
         tallies.frames = {
             key: _counts(value) if key == 'rejected' else int(value)
             for key, value in metrics['frames'].items()
