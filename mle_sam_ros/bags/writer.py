@@ -105,7 +105,7 @@ class BagWriter:
                 f'{self.path}: expected {first_type} on {topic}, got {message_type}; '
                 'write one type per topic'
             )
-        self._writer.add_message(channel_id, log_time_ns, bytes(cdr), publish_time=log_time_ns)
+        self._writer.add_message(channel_id, log_time_ns, cdr, publish_time=log_time_ns)
 
     def note(self, name: str, content: Mapping[str, str]) -> None:
         """Append a metadata record, which is about the whole recording."""
