@@ -20,6 +20,7 @@ from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.typestore import typestore
+from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.cli import main
 from mle_sam_ros.runtime.engine import open_engine
 import numpy as np
@@ -223,6 +224,27 @@ def test_messages_that_lie(room, bundle, topic, choice, seed, is_once):
     except Exception:  # what the message cannot hold, nobody can send
         return
     run_all(path, bundle)
+
+
+EVIL = '\x1b[2J</script><img src=x onerror=alert(1)>'
+
+
+def test_names_in_a_recording_do_not_reach_the_terminal_or_the_report(room, bundle, tmp_path):
+    noted = {'condition': EVIL, 'failure': '\n\r', 'outages': 'lidar:0:1e400 :', EVIL: EVIL}
+    with BagWriter(tmp_path / 'evil.mcap', noted) as bag:
+        for log_time_ns, topic, message in whole_drive(room):
+            bag.write(topic, message, log_time_ns)
+    out = tmp_path / 'out'
+    for command in (
+        ['info', tmp_path / 'evil.mcap'],
+        ['replay', tmp_path / 'evil.mcap', '--bundle', bundle, '--out', out],
+        ['compare', out, out],
+    ):
+        stdout = io.StringIO()
+        with redirect_stdout(stdout):
+            assert main([str(argument) for argument in command]) == 0
+        assert '\x1b' not in stdout.getvalue()
+    assert '<img src=x' not in (out / 'report.html').read_text()
 
 
 FOREIGN = {

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mle_sam_ros.cli.options import add_command, Commands
+from mle_sam_ros.cli.options import add_command, Commands, printable
 
 _EPILOG = """\
 FIGURE is a dotted path in metrics.json, or latency. and one in latency.json beside it, such as
@@ -55,5 +55,5 @@ def _compare(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(comparison_mapping(comparison, verdicts), indent=2, allow_nan=False))
     else:
-        print(comparison_text(comparison, verdicts))
+        print(printable(comparison_text(comparison, verdicts)))
     return 0 if all(verdict.is_kept for verdict in verdicts) else 1

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 import sys
 
-from mle_sam_ros.cli.options import add_command, Commands
+from mle_sam_ros.cli.options import add_command, Commands, printable
 from mle_sam_ros.cli.replay import add_replay_options, settings_of
 
 
@@ -59,7 +59,7 @@ def _replay_fleet(options: argparse.Namespace) -> int:
         redo=options.redo,
     )
     if fleet.metrics is not None:
-        print(summary(fleet.metrics, options.out))
+        print(printable(summary(fleet.metrics, options.out)))
     for row in fleet.failed:
-        print(f'mle-sam: {row.name} failed: {row.failure}', file=sys.stderr)
+        print(printable(f'mle-sam: {row.name} failed: {row.failure}'), file=sys.stderr)
     return 1 if fleet.failed else 0

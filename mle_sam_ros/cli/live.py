@@ -6,7 +6,7 @@ from pathlib import Path
 import signal
 from typing import Any
 
-from mle_sam_ros.cli.options import add_command, Commands
+from mle_sam_ros.cli.options import add_command, Commands, printable
 from mle_sam_ros.cli.replay import add_replay_options, settings_of
 
 
@@ -71,7 +71,7 @@ def _record(options: argparse.Namespace) -> None:
 
     _hear_interruptions()
     for topic, count in record_until_interrupted(options.out, options.sim_time).items():
-        print(f'{count:8} {topic}')
+        print(printable(f'{count:8} {topic}'))
     print(options.out)
 
 
@@ -84,4 +84,4 @@ def _summarise(metrics: Mapping[str, Any], out: Path) -> None:
     from mle_sam_ros.replay.score_recording import node_summary
     from mle_sam_ros.replay.summary import summary
 
-    print(f'{summary(metrics, out)}\n\n{node_summary(metrics)}')
+    print(printable(f'{summary(metrics, out)}\n\n{node_summary(metrics)}'))

@@ -17,6 +17,7 @@ from mle_sam_ros.cli import (
     replay,
     simulation,
 )
+from mle_sam_ros.cli.options import printable
 from mle_sam_ros.core.errors import InputError
 
 # In the order of the help. Rooms are imported where they are used: a vehicle needs no simulator,
@@ -54,8 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _refuse(message: str) -> int:
-    # Names in it may come from a file: they shall not break the line, nor move the cursor.
-    line = ''.join(letter if letter.isprintable() else '?' for letter in message)
+    line = printable(message).replace('\n', '?')
     print(f'mle-sam: {line}', file=sys.stderr)
     return 2
 

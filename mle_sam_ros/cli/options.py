@@ -65,7 +65,16 @@ def names(text: str) -> list[str]:
     return [name for name in text.split(',') if name]
 
 
+def printable(text: str) -> str:
+    """The text with every letter that is none as a question mark, ends of lines apart.
+
+    Names come from files that nobody vouches for: none shall move the cursor of a terminal, or be
+    what its encoding cannot hold.
+    """
+    return ''.join(letter if letter.isprintable() or letter == '\n' else '?' for letter in text)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines as they come."""
     for line in lines:
-        print(line)
+        print(printable(line))

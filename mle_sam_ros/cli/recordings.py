@@ -3,7 +3,14 @@
 import argparse
 from pathlib import Path
 
-from mle_sam_ros.cli.options import add_command, add_topic_option, Commands, pair, topics_of
+from mle_sam_ros.cli.options import (
+    add_command,
+    add_topic_option,
+    Commands,
+    pair,
+    printable,
+    topics_of,
+)
 
 _DATA_SETS = ('dsec', 'm3ed', 'kitti', 'muses', 'deliver')
 
@@ -56,7 +63,8 @@ def _info(options: argparse.Namespace) -> None:
     topics = topics_of(options)
     with open_bag(options.bag) as reader:
         info = recording_info(reader, topics, manifest, calibration)
-    print(json.dumps(to_mapping(info), indent=2) if options.json else info_text(info))
+    text = json.dumps(to_mapping(info), indent=2) if options.json else info_text(info)
+    print(printable(text))
 
 
 def _convert(options: argparse.Namespace) -> None:

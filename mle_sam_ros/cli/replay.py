@@ -11,6 +11,7 @@ from mle_sam_ros.cli.options import (
     add_topic_option,
     Commands,
     names,
+    printable,
     topics_of,
 )
 
@@ -136,4 +137,4 @@ def _replay(options: argparse.Namespace) -> None:
     from mle_sam_ros.replay.summary import summary
 
     metrics = replay(settings_of(options, options.bag), options.out)
-    print(summary(metrics, options.out))
+    print(printable(summary(metrics, options.out)))

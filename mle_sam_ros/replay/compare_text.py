@@ -32,7 +32,7 @@ _SECTIONS = (
 
 def comparison_text(comparison: Comparison, verdicts: Sequence[Verdict]) -> str:
     """Lines: what A and B are, why they may not be compared, the figures, the tolerances."""
-    return '\n'.join(_printable(line) for line in _lines(comparison, verdicts))
+    return '\n'.join(_lines(comparison, verdicts))
 
 
 def _lines(comparison: Comparison, verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -143,8 +143,3 @@ def _wrapped(mark: str, text: str) -> list[str]:
         subsequent_indent=' ' * len(mark),
         break_on_hyphens=False,
     )
-
-
-def _printable(line: str) -> str:
-    """Names come from files: none may move the cursor or upset the encoding."""
-    return ''.join(letter if letter.isprintable() else '?' for letter in line)
