@@ -9,6 +9,7 @@ from typing import Any, TYPE_CHECKING
 from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.calibration_file import write_calibration
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
+from mle_sam_ros.bags.drive import check_drop
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
@@ -93,8 +94,12 @@ def score(settings: Settings, recording_path: Path, out: Path) -> dict[str, Any]
 
 def _record(settings: Settings, live: Live, directory: Path) -> None:
     """Play the drive to the node and record its answers."""
+    # What is soon refused comes first: a drive takes its time.
     _refuse_faults(settings)
+    if not live.rate > 0:
+        raise InputError(f'rate: expected a positive number, got {live.rate}; correct it')
     manifest = Bundle.open(settings.bundle_path).manifest
+    check_drop(settings.drop, manifest)
     if not live.is_running:
         os.environ.update(private_environment(free_domain_id()))
     # Only now: the middleware reads the environment when it is loaded.

@@ -176,11 +176,24 @@ def test_nothing_recorded_is_no_recording(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_faults_are_for_replays(drive, bundle, tmp_path, capsys):
-    arguments = ['--bundle', str(bundle), '--out', str(tmp_path / 'out')]
-    fault = ['--fault', 'lidar:drop=1@0-1']
-    assert main(['live-replay', str(drive), *arguments, *fault]) == 2
-    assert 'expected no --fault' in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ('asked', 'answer'),
+    [
+        (['--fault', 'lidar:drop=1@0-1'], 'expected no --fault'),
+        (['--rate', '0'], 'rate: expected a positive number'),
+        (['--drop', 'lidr'], "got 'lidr'"),
+        (['--player', 'rosbag2'], 'expected ros2 bag to be installed'),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(
+    drive, bundle, tmp_path, asked, answer, capsys
+):
+    arguments = ['--bundle', str(bundle), '--out', str(tmp_path / 'out'), *asked]
+    assert main(['live-replay', str(drive), *arguments]) == 2
+    told = capsys.readouterr().err
+    assert answer in told
+    assert told.count('\n') == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def start(*arguments):
