@@ -1,5 +1,6 @@
 """Processors that share the recordings of a fleet: Ray, on this machine or elsewhere."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,11 +74,11 @@ class Cluster:
         # Retries are counted here: Ray's own would be silent, and without end where memory is.
         remote = ray.remote(num_cpus=self.threads, num_gpus=self.gpus, max_retries=0)(task)
         attempts_left = dict.fromkeys(jobs, self.attempts)
-        waiting, running = list(reversed(jobs)), {}
+        waiting, running = deque(jobs), dict[Any, str]()
         try:
             while waiting or running:
                 while waiting and len(running) < self.workers:
-                    name = waiting.pop()
+                    name = waiting.popleft()
                     attempts_left[name] -= 1
                     running[remote.options(name=f'replay {name}').remote(*jobs[name])] = name
                 [done], _ = ray.wait(list(running), num_returns=1)
