@@ -74,7 +74,9 @@ class FleetProgress:
         )
 
     def _say(self, line: str) -> None:
-        self._bar.write(line, file=sys.stderr)
+        # Names come from files that nobody vouches for: none shall move the cursor.
+        plain = ''.join(letter if letter.isprintable() else '?' for letter in line)
+        self._bar.write(plain, file=sys.stderr)
 
 
 def _percent(value: float | None) -> str:
