@@ -11,7 +11,7 @@ import pytest
 from sample_frames import MANIFEST, sample_frames
 from sample_report import FAULT, troubled_frames, write_sample_report
 
-VOID = {'meta', 'img', 'br', 'line', 'polyline', 'polygon'}
+VOID = {'meta', 'img', 'br', 'line', 'polyline', 'polygon', 'wbr'}
 
 
 class Page(HTMLParser):

@@ -60,7 +60,7 @@ def contrasts(browser):
             canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
         };
-        return ['h1', 'header p', 'nav a', '.headline', '.figures span', '.cause', '.scene .score',
+        return ['h1', 'header p', 'nav a', '.headline', '.figures .card > span', '.cause', '.scene .score',
                 '.facts td', 'th', '.note', '.legend', 'dt', 'dd', 'summary', '.badge'].map(s => {
             const e = document.querySelector(s);
             const ground = s === '.badge' ? e : e.closest('.card') ?? document.body;
