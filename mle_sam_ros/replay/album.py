@@ -66,7 +66,7 @@ class EvenScenes:
         if self._num_seen % self._stride == 0:
             self._kept.append(scene_of(frame, self._manifest, miou, SMALL))
         self._num_seen += 1
-        if len(self._kept) == 4 * self._num_scenes:
+        if len(self._kept) == 2 * self._num_scenes:
             self._kept = self._kept[::2]
             self._stride *= 2
         self._num_with[frame.present] += 1

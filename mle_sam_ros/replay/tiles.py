@@ -20,6 +20,28 @@ _ERROR_COLOURS = np.linspace(ERROR_UNSURE, ERROR_SURE, 256).round().astype(np.ui
 _FAINT = (np.arange(256) // 3 + 12).astype(np.uint8)
 
 
+def _event_colours() -> np.ndarray:
+    """(256, 1, 3) uint8: at 4 b + d the colour of b brighter and d darker events, 3 at most."""
+    table = np.zeros((256, 1, 3), np.uint8)
+    strengths = (0.0, 0.6, 0.8, 1.0)
+    for index in range(16):
+        brighter, darker = strengths[index // 4], strengths[index % 4]
+        mixed = np.array(BACKGROUND) + brighter * _POSITIVE + darker * _NEGATIVE
+        table[index, 0] = np.minimum(mixed, 255).astype(np.uint8)
+    return table
+
+
+def _range_colours() -> np.ndarray:
+    """(256, 1, 3) uint8: from blue to red, but the background at 0."""
+    table = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)
+    table = np.ascontiguousarray(table[:, :, ::-1])
+    table[0, 0] = BACKGROUND
+    return table
+
+
+_EVENT_COLOURS, _RANGE_COLOURS = _event_colours(), _range_colours()
+
+
 def camera_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
     """The camera image, (h, w, 3) uint8; dark where the camera was absent."""
     if frame.image is None:
@@ -87,22 +109,17 @@ def raster_tile(frame: Frame, modality: ModalitySpec, tile_hw: tuple[int, int]) 
 
 def event_picture(raster: np.ndarray) -> np.ndarray:
     """Colour event counts: orange brighter, blue darker; full colour from three events on."""
-    counts = np.minimum(raster[:, :, :2].astype(np.float32) / 3, 1)
-    strength = np.where(counts > 0, 0.4 + 0.6 * counts, 0)
-    picture = (
-        np.float32(BACKGROUND) + strength[:, :, :1] * _POSITIVE + strength[:, :, 1:] * _NEGATIVE
-    )
-    return np.minimum(picture, 255).astype(np.uint8)
+    brighter, darker = (np.minimum(raster[:, :, i], 3).astype(np.uint8) for i in (0, 1))
+    # Ten times as fast as mixing the colours of each pixel.
+    return cv2.applyColorMap(4 * brighter + darker, _EVENT_COLOURS)
 
 
 def lidar_picture(raster: np.ndarray) -> np.ndarray:
     """Colour LiDAR ranges on a logarithmic scale, from red (near) to blue (80 m and beyond)."""
-    range_m = raster[:, :, 0]
-    nearness = 1 - np.log(np.clip(range_m, 1, _FAR_M)) / np.log(_FAR_M)
-    levels = (25 + 215 * nearness).astype(np.uint8)
-    picture = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[:, :, ::-1].copy()
-    picture[range_m <= 0] = BACKGROUND
-    return picture
+    range_m = np.ascontiguousarray(raster[:, :, 0])
+    farness = cv2.log(np.clip(range_m, 1, _FAR_M)) / np.log(_FAR_M)
+    levels = np.where(range_m > 0, 240 - 215 * farness, 0).astype(np.uint8)
+    return cv2.applyColorMap(levels, _RANGE_COLOURS)
 
 
 def blank_tile(tile_hw: tuple[int, int]) -> np.ndarray:

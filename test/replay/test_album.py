@@ -38,9 +38,9 @@ def test_scenes_are_evenly_spaced(count, num_scenes):
 
 def test_an_outage_is_shown_even_between_two_even_scenes():
     outage, flicker = ALL - {'camera'}, ALL - {'lidar'}
-    presence = [ALL] * 110 + [outage] * 20 + [ALL] * 60 + [flicker] * 2 + [ALL] * 8
-    assert set(evenly([ALL] * 200, 2)) & set(range(110, 130)) == set()
-    assert len(set(evenly(presence, 2)) & set(range(110, 130))) == 1
+    presence = [ALL] * 70 + [outage] * 20 + [ALL] * 100 + [flicker] * 2 + [ALL] * 8
+    assert set(evenly([ALL] * 200, 2)) & set(range(70, 90)) == set()
+    assert len(set(evenly(presence, 2)) & set(range(70, 90))) == 1
     assert len(evenly(presence, 2)) == 3
 
 

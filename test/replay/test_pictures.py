@@ -58,6 +58,14 @@ def test_events_by_polarity():
     assert tuple(none) == tiles.BACKGROUND
 
 
+def test_the_colours_of_events_are_mixed_by_their_numbers():
+    counts = np.random.default_rng(3).integers(0, 9, (20, 30, 3), np.uint8)
+    strength = np.array([0, 0.6, 0.8, 1])[np.minimum(counts, 3)]
+    expected = np.array(tiles.BACKGROUND) + strength[:, :, :1] * (255, 170, 60)
+    expected = np.minimum(expected + strength[:, :, 1:2] * (70, 150, 255), 255)
+    assert np.abs(tiles.event_picture(counts) - expected).max() <= 1
+
+
 def test_weights_share_a_bar():
     bar = tiles.weight_bar([0.25, 0.0, 0.75], [(1, 1, 1), (2, 2, 2), (3, 3, 3)], (2, 100))
     assert np.bincount(bar[0, :, 0]).tolist() == [0, 25, 0, 75]
