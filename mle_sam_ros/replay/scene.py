@@ -142,6 +142,8 @@ def _tile_hw(frame: Frame, width: int) -> tuple[int, int]:
 
 
 def _jpeg(picture: np.ndarray) -> bytes:
-    done, data = cv2.imencode('.jpg', picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    # Encoding a view with its channels reversed takes three times as long.
+    blue_first = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode('.jpg', blue_first, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     assert done, 'OpenCV could not encode a JPEG'
     return data.tobytes()
