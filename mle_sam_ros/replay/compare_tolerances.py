@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import difflib
 from fnmatch import fnmatchcase
 import math
+import re
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.compare import Comparison, Difference
@@ -18,6 +19,10 @@ GATE = (
     'calibration.error=1',
     'frames_without_mask=0',
 )
+
+
+# Between the parts of a path, not within a number, as in conditions.lidar:rotate=0.5.miou.
+_DOT = re.compile(r'(?<![0-9])\.|\.(?![0-9])')
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def _met(comparison: Comparison, pattern: str) -> Iterator[str]:
 
 def _fits(name: str, pattern: str) -> bool:
     """Whether a dotted path fits, part by part: a `*` stands for no dot."""
-    parts, patterns = name.split('.'), pattern.split('.')
+    parts, patterns = _DOT.split(name), _DOT.split(pattern)
     return len(parts) == len(patterns) and all(map(fnmatchcase, parts, patterns))
 
 

@@ -140,6 +140,13 @@ def test_a_figure_that_the_candidate_lacks_is_past(run_of):
     assert 'no such figure' in comparison_text(comparison, [verdict])
 
 
+def test_a_star_stands_for_one_part_of_a_path(run_of):
+    item = {'miou': 0.5, 'subsets': {'camera': {'miou': 0.4}}}
+    comparison = compare(*[run_of(conditions={'night': item, 'lidar:rotate=0.5': item})] * 2)
+    names = [verdict.name for verdict in judged(comparison, 'conditions.*.miou=1')]
+    assert names == ['conditions.night.miou', 'conditions.lidar:rotate=0.5.miou']
+
+
 def test_the_last_tolerance_of_a_figure_counts(run_of):
     comparison = compare(run_of(), run_of(WORSE))
     verdicts = judged(comparison, 'iou.*=9', 'iou.road=0', 'accuracy=9')
