@@ -60,8 +60,8 @@ def contrasts(browser):
             canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
         };
-        return ['h1', 'header p', 'nav a', '.headline', '.figures .card > span', '.cause', '.scene .score',
-                '.facts td', 'th', '.note', '.legend', 'dt', 'dd', 'summary', '.badge'].map(s => {
+        return ['h1', 'header p', 'nav a', '.headline', '.figures .card > span', '.cause',
+                '.scene .score', '.facts td', 'th', '.note', '.legend', 'dt', 'dd', 'summary', '.badge'].map(s => {
             const e = document.querySelector(s);
             const ground = s === '.badge' ? e : e.closest('.card') ?? document.body;
             return [rgb(getComputedStyle(e).color), rgb(getComputedStyle(ground).backgroundColor)];
@@ -142,7 +142,7 @@ def test_plots_tell_their_values_and_lead_to_frames(page, browser):
     assert f't = {200 * 5 // 8 * 0.05:.2f} s' in told
     assert f'mIoU {min(course["plots"]["quality"][0]["values"])} %' in told
     assert 'camera absent' in told
-    browser.point(left + width * mark / 100 + 14, top + height - 12, click=True)
+    browser.point(left + width * mark / 100 + 2, top + 40, click=True)
     assert browser.run('location.hash') == '#worst-1'
     shown = browser.run("document.querySelector('#worst-1').getBoundingClientRect().y")
     assert 0 <= shown < 900
