@@ -61,7 +61,8 @@ def contrasts(browser):
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
         };
         return ['h1', 'header p', 'nav a', '.headline', '.figures .card > span', '.cause',
-                '.scene .score', '.facts td', 'th', '.note', '.legend', 'dt', 'dd', 'summary', '.badge'].map(s => {
+                '.scene .score', '.facts td', 'th', '.note', '.legend', 'dt',
+                'dd', 'summary', '.badge'].map(s => {
             const e = document.querySelector(s);
             const ground = s === '.badge' ? e : e.closest('.card') ?? document.body;
             return [rgb(getComputedStyle(e).color), rgb(getComputedStyle(ground).backgroundColor)];
