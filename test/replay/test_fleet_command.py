@@ -57,13 +57,15 @@ def local(room) -> tuple[subprocess.CompletedProcess, Path]:
 
 
 def processes_with(word: str) -> list[str]:
+    """Processes, by their command lines, that have a word there or in their environment."""
     found = []
-    for path in Path('/proc').glob('[0-9]*/cmdline'):
+    for process in Path('/proc').glob('[0-9]*'):
         try:
-            line = path.read_text().replace('\0', ' ')
-        except OSError:  # it has ended
+            line = (process / 'cmdline').read_text()
+            has_word = word in line or word in (process / 'environ').read_text()
+        except (OSError, UnicodeDecodeError):  # it has ended, or is not ours
             continue
-        if word in line and path.parent.name != str(os.getpid()):
+        if has_word and process.name != str(os.getpid()):
             found.append(line)
     return found
 
