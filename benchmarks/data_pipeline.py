@@ -20,7 +20,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as the command line has i
 
 from mle_sam.datasets.batches import EndlessItems, load_batches, MicroBatches
 from mle_sam.datasets.opening import open_dataset
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.recipe import read_recipe, Recipe
 from mle_sam.train import Trainer
 from mle_sam.workers import Workers

@@ -40,13 +40,13 @@ class EagerEngine:
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         # Imported here: the training package is another distribution.
-        from mle_sam.config import NetworkConfig
-        from mle_sam.model import MleSam
+        from mle_sam.config import MleSamConfig
+        from mle_sam.models.mle_sam import MleSam
         import torch
 
         self._torch, self._threads = torch, threads
         where = f'{bundle.directory}: recipe: network'
-        network = from_mapping(NetworkConfig, bundle.manifest.recipe['network'], where)
+        network = from_mapping(MleSamConfig, bundle.manifest.recipe['network'], where)
         self._names, self._model = network.modality_names, MleSam(network).eval()
         self.description = f'PyTorch {torch.__version__} eager fp32, {threads} threads'
 

@@ -42,7 +42,7 @@ from gpu_report import Report, Row  # noqa: E402
 from gpu_work import count_work, Work  # noqa: E402
 from mle_sam.config import plain_network, SIZES  # noqa: E402
 from mle_sam.enlargement import SCALES  # noqa: E402
-from mle_sam.model import MleSam  # noqa: E402
+from mle_sam.models.mle_sam import MleSam  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 

@@ -8,7 +8,7 @@ import tempfile
 
 from gpu_forms import Form, Step, Tensors
 from mle_sam.export.program import export_programs
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.core.manifest import parse_manifest, SCHEMA_VERSION
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.runtime import torch_build

@@ -8,7 +8,7 @@ from pathlib import Path
 import tempfile
 
 from mle_sam.export.variants import cast, Frame, fuse_decode, Kernels, StackedEncoder
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 import torch
 from torch import nn
 from torch.nn.attention import sdpa_kernel, SDPBackend

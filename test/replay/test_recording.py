@@ -141,9 +141,7 @@ def test_the_recording_of_another_bundle_is_refused(settings, annotated, tmp_pat
 
 
 def test_a_recording_without_reports_is_refused(settings, annotated, tmp_path):
-    with pytest.raises(
-        InputError, match='expected reports of /mle_sam/perception on'
-    ):
+    with pytest.raises(InputError, match='expected reports of /mle_sam/perception on'):
         score_recording(settings, annotated, tmp_path)
 
 

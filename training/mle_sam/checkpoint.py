@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 import torch
 from torch import nn
 
-from mle_sam.config import Stage
-from mle_sam.model import MleSam
+from mle_sam.config import MleSamConfig, Stage
+from mle_sam.models.build import build_network
+from mle_sam.models.network import Network
 from mle_sam.recipe import Recipe
 
 
@@ -91,7 +92,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework='pt') as file:
             metadata: dict[str, Any] = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        recipe = from_mapping(Recipe, json.loads(metadata['recipe']), f'{path}: recipe')
+        recipe = from_mapping(Recipe, _recipe_mapping(metadata), f'{path}: recipe')
         stage, progress = metadata['stage'], json.loads(metadata['progress'])
     except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
         reason = ' '.join(str(error).split())
@@ -107,9 +108,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
     )
 
 
-def load_model(checkpoint: Checkpoint) -> MleSam:
+def _recipe_mapping(metadata: dict[str, str]) -> dict[str, Any]:
+    """The recipe; the first checkpoints, which do not name their network's kind, are MLE-SAM's."""
+    mapping = json.loads(metadata['recipe'])
+    return {**mapping, 'network': {'kind': MleSamConfig.kind, **mapping['network']}}
+
+
+def load_model(checkpoint: Checkpoint) -> Network:
     """Rebuild the network of a checkpoint, ready for evaluation."""
-    model = MleSam(checkpoint.recipe.network_of(checkpoint.stage))
+    model = build_network(checkpoint.recipe.network_of(checkpoint.stage))
     model.load_state_dict(checkpoint.model)
     return model.eval()
 

@@ -4,7 +4,8 @@ Paper: MLE-SAM, arXiv 2412.04220. Public code: the related repositories of the s
 `sam2` package. What neither settles is our own choice.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mle_sam_ros.core.errors import InputError
@@ -63,13 +64,70 @@ COMBINATIONS = {
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """One network.
+    """What every network has.
 
     Attributes:
-        size: a key of `SIZES`.
         input_hw: (height, width) of the rasters, multiples of 32; paper: (1024, 1024).
         modalities: names, encodings and normalisation, in the order of the stacked features.
         classes: index = class id.
+        kind: of network, as recipes name it.
+    """
+
+    kind = ''
+    has_frozen_part = True  # which comes from elsewhere, or from a stage before
+
+    input_hw: tuple[int, int]
+    modalities: tuple[ModalitySpec, ...]
+    classes: tuple[SemanticClass, ...]
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            ('input_hw', all(s > 0 and s % 32 == 0 for s in self.input_hw), 'multiples of 32'),
+            (
+                'modalities',
+                0 < len(self.modalities) == len(set(self.modality_names)),
+                'at least one modality, each named once',
+            ),
+            ('classes', 0 < len(self.classes) < 256, '1 to 255 classes'),
+        )
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """Names in the order of the stacked features."""
+        return tuple(modality.name for modality in self.modalities)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.classes)
+
+    @property
+    def router_levels(self) -> int:
+        """At how many levels the modalities are weighed."""
+        return 1
+
+    @property
+    def num_weighed(self) -> int:
+        """The most modalities that count at a level."""
+        return len(self.modalities)
+
+    def with_modalities(self, names: Sequence[str]) -> 'NetworkConfig':
+        """The same with a part of the modalities."""
+        kept = tuple(spec for spec in self.modalities if spec.name in names)
+        return replace(self, modalities=kept)
+
+    def trunk(self) -> 'NetworkConfig':
+        """The network of the stage before, where all learns what is frozen afterwards."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MleSamConfig(NetworkConfig):
+    """MLE-SAM.
+
+    Attributes:
+        size: a key of `SIZES`.
         lora_rank: rank of the updates of q and v, 0 for none; paper: 32.
         lora_width: how many of the q and v channels are updated at the blocks that widen the
             features: `input` as many as come in (public code), `output` all of them (ours).
@@ -92,10 +150,9 @@ class NetworkConfig:
         auxiliary_dropout: probability that a channel of it is dropped; public code: 0.1.
     """
 
+    kind = 'mle_sam'
+
     size: str
-    input_hw: tuple[int, int]
-    modalities: tuple[ModalitySpec, ...]
-    classes: tuple[SemanticClass, ...]
     lora_rank: int = 32
     lora_width: str = 'input'
     input_adapters: bool = False
@@ -111,15 +168,10 @@ class NetworkConfig:
     auxiliary_dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        rules = (
+        super().__post_init__()
+        check_fields(
+            self,
             ('size', self.size in SIZES, f'one of {", ".join(SIZES)}'),
-            ('input_hw', all(s > 0 and s % 32 == 0 for s in self.input_hw), 'multiples of 32'),
-            (
-                'modalities',
-                0 < len(self.modalities) == len(set(self.modality_names)),
-                'at least one modality, each named once',
-            ),
-            ('classes', 0 < len(self.classes) < 256, '1 to 255 classes'),
             ('lora_rank', self.lora_rank >= 0, 'a rank of 0 or more'),
             ('lora_width', self.lora_width in ('input', 'output'), 'input or output'),
             ('router_k', self.router_k >= 1, 'at least 1'),
@@ -130,13 +182,6 @@ class NetworkConfig:
             ('auxiliary_width', self.auxiliary_width >= 1, 'a width of 1 or more'),
             ('auxiliary_dropout', 0 <= self.auxiliary_dropout < 1, 'from 0 to below 1'),
         )
-        readable = {'modalities': self.modality_names, 'classes': self.num_classes}
-        for name, is_met, expected in rules:
-            if not is_met:
-                raise InputError(
-                    f'network.{name}: expected {expected}, got '
-                    f'{readable.get(name, getattr(self, name))}; correct it'
-                )
 
     @property
     def widths(self) -> SizeConfig:
@@ -144,14 +189,19 @@ class NetworkConfig:
         return SIZES[self.size]
 
     @property
-    def modality_names(self) -> tuple[str, ...]:
-        """Names in the order of the stacked features."""
-        return tuple(modality.name for modality in self.modalities)
+    def router_levels(self) -> int:
+        """One per map."""
+        return 3
 
     @property
-    def num_classes(self) -> int:
-        """K."""
-        return len(self.classes)
+    def num_weighed(self) -> int:
+        """Those that the router keeps."""
+        return min(self.router_k, len(self.modalities))
+
+    def trunk(self) -> 'MleSamConfig':
+        """The network of the stage before: one modality, no experts."""
+        first = self.modalities[:1]
+        return replace(self, modalities=first, lora_rank=0, input_adapters=False)
 
     @property
     def router_is_constant(self) -> bool:
@@ -163,9 +213,20 @@ class NetworkConfig:
         return len(self.modalities) == 1 or keeps_one
 
 
+def check_fields(config: NetworkConfig, *rules: tuple[str, bool, str]) -> None:
+    """Refuse a field that breaks its rule: (name, whether it is met, what is expected)."""
+    readable = {'modalities': config.modality_names, 'classes': config.num_classes}
+    for name, is_met, expected in rules:
+        if not is_met:
+            raise InputError(
+                f'network.{name}: expected {expected}, got '
+                f'{readable.get(name, getattr(config, name))}; correct it'
+            )
+
+
 def plain_network(
     size: str, modalities: tuple[str, ...], num_classes: int, input_hw: tuple[int, int]
-) -> NetworkConfig:
+) -> MleSamConfig:
     """A network of default choices for rasters that come normalised: to be counted or verified.
 
     How a raster is made and what the classes are called changes neither parameters nor work.
@@ -173,7 +234,7 @@ def plain_network(
     Raises:
         InputError: for a size, names, number of classes or input that no network can have.
     """
-    return NetworkConfig(
+    return MleSamConfig(
         size=size,
         input_hw=input_hw,
         modalities=tuple(

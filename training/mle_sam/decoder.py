@@ -7,10 +7,16 @@ import torch
 from torch import nn
 
 from mle_sam.config import SizeConfig
+from mle_sam.vit_config import VitSize
 
 
-def build_mask_decoder(size: SizeConfig, num_classes: int) -> MaskDecoder:
+def build_mask_decoder(
+    size: SizeConfig | VitSize, num_classes: int, is_sam1: bool = False
+) -> MaskDecoder:
     """Build `sam2`'s decoder with a mask per class.
+
+    That of the first SAM is the same, but for the finer maps and the object score, which it has
+    not (`is_sam1`).
 
     As in SAM 2 there is a token for the object score, which takes part in the attention. Nothing
     reads the scores, the predicted IoU and mask 0, the single one: SAM 2 itself overwrites the
@@ -25,16 +31,16 @@ def build_mask_decoder(size: SizeConfig, num_classes: int) -> MaskDecoder:
             num_heads=size.decoder_heads,
         ),
         num_multimask_outputs=num_classes,
-        use_high_res_features=True,
-        pred_obj_scores=True,
-        pred_obj_scores_mlp=True,
+        use_high_res_features=not is_sam1,
+        pred_obj_scores=not is_sam1,
+        pred_obj_scores_mlp=not is_sam1,
     )
 
 
 class NoPrompt(nn.Module):
     """What SAM 2's prompt encoder says when nobody clicks; parameter names are those of SAM 2."""
 
-    def __init__(self, size: SizeConfig, num_tokens: int):
+    def __init__(self, size: SizeConfig | VitSize, num_tokens: int):
         super().__init__()
         self.num_tokens = num_tokens
         self.not_a_point_embed = nn.Embedding(1, size.d_model)
@@ -63,12 +69,12 @@ def decode_masks(
         decoder: from `build_mask_decoder`.
         prompt: constants.
         fused: the maps at 1/4, 1/8 and 1/16, the first two already projected by the decoder's
-            `conv_s0` and `conv_s1`.
+            `conv_s0` and `conv_s1`; of the first SAM only that at 1/16.
 
     Returns:
         (B, K, H/4, W/4) logits.
     """
-    fine, intermediate, semantic = fused
+    *finer, semantic = fused
     masks, *_ = decoder(
         image_embeddings=semantic,
         image_pe=prompt.position_encoding(semantic.shape[-2:]),
@@ -76,6 +82,6 @@ def decode_masks(
         dense_prompt_embeddings=prompt.dense(),
         multimask_output=True,
         repeat_image=False,
-        high_res_features=[fine, intermediate],
+        high_res_features=finer or None,
     )
     return masks

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mle_sam.config import NetworkConfig
-from mle_sam.model import MleSam
+from mle_sam.config import MleSamConfig
+from mle_sam.models.mle_sam import MleSam
 
 # The parts of a network, each with where its parameters stand; the first that fits counts.
 PARTS = {
@@ -32,7 +32,7 @@ PARTS = {
 PAPER_PER_MODALITY = ('hypernetworks', 'tokens', 'upscaling', 'conv_s', 'iou_head')
 
 
-def describe(config: NetworkConfig) -> dict[str, Any]:
+def describe(config: MleSamConfig) -> dict[str, Any]:
     """Count what a network has and does.
 
     Returns:
@@ -51,7 +51,7 @@ def describe(config: NetworkConfig) -> dict[str, Any]:
     }
 
 
-def count_parameters(config: NetworkConfig) -> dict[str, Any]:
+def count_parameters(config: MleSamConfig) -> dict[str, Any]:
     """Count parameters: in total, by part and by modality.
 
     `trainable` is what the second stage is there to train (the paper's choice), `learning` is that
@@ -83,7 +83,7 @@ def count_parameters(config: NetworkConfig) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def count_gflop(config: NetworkConfig) -> dict[str, Any]:
+def count_gflop(config: MleSamConfig) -> dict[str, Any]:
     """Count the operations of one instant with all modalities, experts merged, batch 1.
 
     Counted are convolutions, matrix products and attention, a multiplication and an addition as

@@ -10,8 +10,9 @@ from sam2.modeling.backbones.image_encoder import FpnNeck
 import torch
 from torch import nn
 
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.lora import LoraLinear
+from mle_sam.normalisation import Normalisation
 
 
 class MultiModalEncoder(nn.Module):
@@ -20,7 +21,7 @@ class MultiModalEncoder(nn.Module):
     Parameter names of trunk and neck are those of SAM 2 checkpoints.
     """
 
-    def __init__(self, config: NetworkConfig):
+    def __init__(self, config: MleSamConfig):
         super().__init__()
         size = config.widths
         self.trunk = Hiera(
@@ -47,9 +48,7 @@ class MultiModalEncoder(nn.Module):
         if config.input_adapters:
             for name in config.modality_names:
                 self.input_adapters[name] = copy.deepcopy(self.trunk.patch_embed)
-        for spec in config.modalities:
-            self.register_buffer(f'mean_{spec.name}', torch.tensor(spec.mean), persistent=False)
-            self.register_buffer(f'std_{spec.name}', torch.tensor(spec.std), persistent=False)
+        self.normalise = Normalisation(config.modalities)
 
     def forward(self, raster_BHW3: torch.Tensor, modality: str) -> list[torch.Tensor]:
         """Encode one modality.
@@ -63,7 +62,7 @@ class MultiModalEncoder(nn.Module):
         """
         for layer in self.lora_layers:
             layer.active = modality
-        x_BHWC = self._embed(self._normalise(raster_BHW3, modality), modality)
+        x_BHWC = self._embed(self.normalise(raster_BHW3, modality), modality)
         x_BHWC = x_BHWC + self.trunk._get_pos_embed(x_BHWC.shape[1:3])
         stage_maps = []
         for index, block in enumerate(self.trunk.blocks):
@@ -73,16 +72,12 @@ class MultiModalEncoder(nn.Module):
         pyramid, _ = self.neck(stage_maps)
         return pyramid[:3]
 
-    def _normalise(self, raster_BHW3: torch.Tensor, modality: str) -> torch.Tensor:
-        mean, std = getattr(self, f'mean_{modality}'), getattr(self, f'std_{modality}')
-        return ((raster_BHW3.float() - mean) / std).permute(0, 3, 1, 2)
-
     def _embed(self, image_B3HW: torch.Tensor, modality: str) -> torch.Tensor:
         if modality in self.input_adapters:
             return self.input_adapters[modality](image_B3HW)
         return self.trunk.patch_embed(image_B3HW)
 
-    def _add_lora(self, config: NetworkConfig) -> None:
+    def _add_lora(self, config: MleSamConfig) -> None:
         for block in self.trunk.blocks:
             block.attn.qkv = LoraLinear(
                 block.attn.qkv, config.modality_names, config.lora_rank, config.lora_width

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from mle_sam.datasets.sample import NO_FAILURE, Sample, SegmentationDataset
-from mle_sam.model import MleSam
+from mle_sam.models.network import Network
 from mle_sam.protocol import Protocol
 from mle_sam.scores import Score
 from mle_sam.tally import Tally
@@ -51,7 +51,7 @@ class Rules:
 
 @torch.inference_mode()
 def evaluate(
-    model: MleSam,
+    model: Network,
     dataset: SegmentationDataset,
     rules: Rules,
     device: torch.device,
@@ -99,7 +99,7 @@ def evaluate(
 class _Views:
     """What a network says of samples when something is missing, or noisy."""
 
-    def __init__(self, model: MleSam, rules: Rules, device: torch.device):
+    def __init__(self, model: Network, rules: Rules, device: torch.device):
         self._model, self._rules, self._device = model, rules, device
         self._specs = model.config.modalities
         self._zeros = {spec.name: self._encode_zeros(spec) for spec in self._specs}

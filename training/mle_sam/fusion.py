@@ -3,14 +3,14 @@
 import torch
 from torch import nn
 
-from mle_sam.config import COMBINATIONS, NetworkConfig
+from mle_sam.config import COMBINATIONS, MleSamConfig
 from mle_sam.router import Router
 
 
 class Fusion(nn.Module):
     """Fuses the modalities at each of the three pyramid levels, for any subset of them."""
 
-    def __init__(self, config: NetworkConfig):
+    def __init__(self, config: MleSamConfig):
         super().__init__()
         self.of_average, self.of_weighted = COMBINATIONS[config.combination]
         self.routers = nn.ModuleList()

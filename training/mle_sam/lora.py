@@ -61,3 +61,13 @@ class _Factors(nn.Module):
 
     def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
         return self.query_up @ self.query_down, self.value_up @ self.value_down
+
+
+def merge_experts(module: nn.Module, modality: str) -> None:
+    """Replace every `LoraLinear` within a module by a projection with one modality's updates."""
+    layers = [(name, m) for name, m in module.named_modules() if isinstance(m, LoraLinear)]
+    for name, layer in layers:
+        linear = nn.Linear(layer.in_features, layer.out_features, device='meta')
+        linear.weight = nn.Parameter(layer.merged_weight(modality).detach())
+        linear.bias = layer.bias
+        module.set_submodule(name, linear)

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from mle_sam.datasets.batches import Batch
-from mle_sam.loss import ohem_cross_entropy
-from mle_sam.model import MleSam
+from mle_sam.losses.terms import weighted_loss
+from mle_sam.models.network import Network
 from mle_sam.recipe import StageConfig
 
 DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
@@ -14,7 +14,7 @@ DTYPES = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 class Objective(nn.Module):
     """From a batch to its loss; a module, so that workers can share its gradients."""
 
-    def __init__(self, model: MleSam, config: StageConfig):
+    def __init__(self, model: Network, config: StageConfig):
         super().__init__()
         self.model, self.config = model, config
 
@@ -33,12 +33,10 @@ class Objective(nn.Module):
 
         def loss_of(levels: list[torch.Tensor]) -> torch.Tensor:
             logits = self.model.enlarge([level.float() for level in levels], stride, phase)
-            return ohem_cross_entropy(logits, labels)
+            return weighted_loss(self.config.loss, logits, labels)
 
-        loss = loss_of([segmentation.mask_logits_BKHW])
-        if segmentation.auxiliary_logits:
-            loss = loss + self.config.auxiliary_weight * loss_of(segmentation.auxiliary_logits)
-        return loss
+        first, *others = (loss_of(path) for path in segmentation.paths)
+        return first + self.config.auxiliary_weight * sum(others)
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:

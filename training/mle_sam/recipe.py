@@ -11,11 +11,17 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping
 import yaml
 
-from mle_sam.config import NetworkConfig, Stage
+from mle_sam.ad_sam_config import AdSamConfig
+from mle_sam.cmnext_config import CmnextConfig
+from mle_sam.config import MleSamConfig, NetworkConfig, Stage
 from mle_sam.datasets.augmentation import AugmentationConfig
 from mle_sam.datasets.config import DataConfig
+from mle_sam.losses.terms import LOSSES
+from mle_sam.vit_config import CwsamConfig, SamLoraConfig, TsSamConfig
 
 PRECISIONS = ('fp32', 'bf16', 'fp16')
+# Told apart by their kind.
+Networks = MleSamConfig | SamLoraConfig | CwsamConfig | TsSamConfig | AdSamConfig | CmnextConfig
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class StageConfig:
             scaled loss.
         weight_decay: of AdamW, on matrices only (public code); paper: 0.01.
         warmup_share: part of the steps with a rate that rises linearly from a tenth; paper: 0.1.
+        loss: names of `losses.terms.LOSSES` to their weights; paper: ohem alone. AD-SAM: focal
+            0.4, dice 0.3, lovasz 0.2, surface 0.1. TS-SAM: binary_cross_entropy 1, soft_iou 1.
         auxiliary_weight: of the auxiliary path's loss; the paper leaves it open, ours is 1.
         clip_norm: longest gradient (ours), 0 for any.
         keep_all: probability that a sample keeps all its modalities; else it keeps any non-empty
@@ -51,6 +59,7 @@ class StageConfig:
     precision: str = 'fp32'
     weight_decay: float = 0.01
     warmup_share: float = 0.1
+    loss: dict[str, float] = field(default_factory=lambda: {'ohem': 1.0})
     auxiliary_weight: float = 1.0
     clip_norm: float = 1.0
     keep_all: float = 1.0
@@ -78,6 +87,11 @@ class StageConfig:
             ('precision', self.precision in PRECISIONS, f'one of {", ".join(PRECISIONS)}'),
             ('weight_decay', self.weight_decay >= 0, '0 or more'),
             ('warmup_share', 0 <= self.warmup_share < 1, 'a share from 0 to below 1'),
+            (
+                'loss',
+                bool(self.loss) and all(n in LOSSES and w > 0 for n, w in self.loss.items()),
+                f'positive weights of some of {", ".join(LOSSES)}',
+            ),
             ('auxiliary_weight', self.auxiliary_weight >= 0, '0 or more'),
             ('clip_norm', self.clip_norm >= 0, '0 or more'),
             ('keep_all', 0 <= self.keep_all <= 1, 'a probability'),
@@ -117,17 +131,19 @@ class Recipe:
 
     name: str
     seed: int
-    network: NetworkConfig
+    network: Networks
     data: DataConfig
     experts: StageConfig
     trunk: StageConfig | None = None
     pretrained: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.trunk is None) == (self.pretrained is None):
+        given = [name for name in ('trunk', 'pretrained') if getattr(self, name) is not None]
+        if len(given) != self.network.has_frozen_part:
+            expected = 'one of the two' if self.network.has_frozen_part else 'neither'
             raise InputError(
-                'trunk, pretrained: expected one of the two, got '
-                f'{"neither" if self.trunk is None else "both"}; correct the recipe'
+                f'trunk, pretrained: expected {expected} for a network of kind '
+                f'{self.network.kind}, got {" and ".join(given) or "neither"}; correct the recipe'
             )
 
     @property
@@ -150,10 +166,7 @@ class Recipe:
 
     def network_of(self, stage: Stage) -> NetworkConfig:
         """The network that a stage trains: the trunk stage has the first modality, no experts."""
-        if stage == 'experts':
-            return self.network
-        first = self.network.modalities[:1]
-        return replace(self.network, modalities=first, lora_rank=0, input_adapters=False)
+        return self.network if stage == 'experts' else self.network.trunk()
 
     def with_modalities(self, names: Sequence[str]) -> 'Recipe':
         """The recipe for a part of its modalities, in the recipe's order.
@@ -168,8 +181,7 @@ class Recipe:
                 f'recipe {self.name}: expected modalities among {", ".join(known)}, got '
                 f'{", ".join(unknown)}; name others'
             )
-        kept = tuple(spec for spec in self.network.modalities if spec.name in names)
-        return replace(self, network=replace(self.network, modalities=kept))
+        return replace(self, network=self.network.with_modalities(names))
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 
 
 class Router(nn.Module):
@@ -14,7 +14,7 @@ class Router(nn.Module):
     a bias: the softmax would not see it.
     """
 
-    def __init__(self, config: NetworkConfig, channels: int):
+    def __init__(self, config: MleSamConfig, channels: int):
         super().__init__()
         num_modalities = len(config.modalities)
         self.k = min(config.router_k, num_modalities)

@@ -23,7 +23,8 @@ from mle_sam.datasets.batches import Batch, EndlessItems, load_batches, MicroBat
 from mle_sam.datasets.sample import SegmentationDataset
 from mle_sam.interruption import Interruption
 from mle_sam.journal import Journal
-from mle_sam.model import MleSam
+from mle_sam.models.build import build_network
+from mle_sam.models.network import Network
 from mle_sam.objective import Objective
 from mle_sam.pretrained import load_pretrained
 from mle_sam.recipe import Recipe, StageConfig
@@ -35,7 +36,7 @@ class Trainer:
     """One stage of a recipe: network, optimiser, and the step they have reached."""
 
     def __init__(
-        self, recipe: Recipe, stage: Stage, model: MleSam, num_steps: int, workers: Workers
+        self, recipe: Recipe, stage: Stage, model: Network, num_steps: int, workers: Workers
     ):
         """Start a stage.
 
@@ -59,7 +60,8 @@ class Trainer:
         self.model.set_trainable(stage)
         self.objective = workers.joined(Objective(self.model, self.config))
         self.learning = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
-        self.optimizer = _optimizer([p for _, p in self.learning], self.config)
+        rates = [model.rate_of(name) for name, _ in self.learning]
+        self.optimizer = _optimizer([p for _, p in self.learning], rates, self.config)
         is_scaled = self.config.precision == 'fp16'
         self.scaler = torch.amp.GradScaler(workers.device.type, enabled=is_scaled)
 
@@ -69,7 +71,7 @@ class Trainer:
         torch.manual_seed((self.recipe.seed * 1_000_003 + self.step) * 101 + self.workers.rank)
         self.model.train()
         for group in self.optimizer.param_groups:
-            group['lr'] = learning_rate(self.step, self.num_steps, self.config)
+            group['lr'] = group['rate'] * learning_rate(self.step, self.num_steps, self.config)
         self.optimizer.zero_grad()
         *first, last = micro_batches
         with self.workers.apart(self.objective):
@@ -115,8 +117,8 @@ class Trainer:
             InputError: if it belongs to another network or stage.
         """
         own, given = self.recipe.network, checkpoint.recipe.network
-        names = [item.name for item in fields(own)]
-        others = [name for name in names if getattr(own, name) != getattr(given, name)]
+        names = ['kind', *(item.name for item in fields(own))]
+        others = [n for n in names if getattr(own, n) != getattr(given, n, None)]
         if others or checkpoint.stage != self.stage:
             network = f'another network, in {", ".join(others)}' if others else 'it'
             raise InputError(
@@ -172,7 +174,7 @@ def train(
     num_steps = config.num_steps(len(training))
     saved = read_checkpoint(path) if path.exists() else None
     model = _new_model(recipe, stage)
-    if stage == 'experts' and not saved:
+    if stage == 'experts' and not saved and recipe.network.has_frozen_part:
         report = load_pretrained(model, Path(recipe.pretrained or directory / 'trunk.safetensors'))
         if workers.is_first:
             print(report, file=sys.stderr)
@@ -205,9 +207,9 @@ def train(
     return path
 
 
-def _new_model(recipe: Recipe, stage: Stage) -> MleSam:
+def _new_model(recipe: Recipe, stage: Stage) -> Network:
     torch.manual_seed(recipe.seed)
-    return MleSam(recipe.network_of(stage))
+    return build_network(recipe.network_of(stage))
 
 
 def _check_batch(config: StageConfig, num_workers: int) -> None:
@@ -230,14 +232,21 @@ def _check_loss(loss: float, trainer: Trainer) -> None:
         )
 
 
-def _optimizer(parameters: list[nn.Parameter], config: StageConfig) -> torch.optim.AdamW:
-    matrices = [p for p in parameters if p.ndim > 1]
-    vectors = [p for p in parameters if p.ndim <= 1]
-    groups = [
-        {'params': matrices, 'weight_decay': config.weight_decay},
-        {'params': vectors, 'weight_decay': 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+def _optimizer(
+    parameters: list[nn.Parameter], rates: list[float], config: StageConfig
+) -> torch.optim.AdamW:
+    """AdamW, decay on matrices only, with a factor of the learning rate for each parameter."""
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter, rate in zip(parameters, rates, strict=True):
+        groups.setdefault((parameter.ndim > 1, rate), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {'params': group, 'weight_decay': config.weight_decay * is_matrix, 'rate': rate}
+            for (is_matrix, rate), group in groups.items()
+        ],
+        lr=config.learning_rate,
+        fused=True,
+    )
 
 
 def _grouped(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:

@@ -5,12 +5,12 @@ import torch
 
 from mle_sam.datasets.batches import as_item, collate
 from mle_sam.datasets.sample import SegmentationDataset
-from mle_sam.model import MleSam
+from mle_sam.models.network import Network
 from mle_sam.workers import Workers
 
 
 @torch.inference_mode()
-def validate(model: MleSam, dataset: SegmentationDataset, workers: Workers) -> float:
+def validate(model: Network, dataset: SegmentationDataset, workers: Workers) -> float:
     """Score all samples with all modalities that they have, at the network's size, in float32.
 
     Args:

@@ -11,7 +11,7 @@ from sam2.modeling.sam2_base import SAM2Base
 import torch
 
 from mle_sam.config import plain_network
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.pretrained import LoadReport, read_official, start_from
 
 # The letters that stand for our sizes in the names of the packaged configurations.

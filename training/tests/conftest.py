@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.datasets.augmentation import AugmentationConfig
 from mle_sam.datasets.config import DriveData
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.recipe import read_recipe, Recipe, StageConfig
 from mle_sam_ros.core.manifest import SemanticClass
 import numpy as np
@@ -28,8 +28,8 @@ def _one_seed():
 
 
 @pytest.fixture(scope='session')
-def network() -> NetworkConfig:
-    return NetworkConfig(
+def network() -> MleSamConfig:
+    return MleSamConfig(
         size='nano',
         input_hw=HW,
         modalities=read_recipe(NANO_RECIPE).network.modalities,

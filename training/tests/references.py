@@ -3,7 +3,8 @@
 import math
 
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.loss import HARD, IGNORE, MIN_SHARE
+from mle_sam.losses.ohem import HARD, MIN_SHARE
+from mle_sam.losses.pixels import IGNORE
 from mle_sam.router import Router
 import numpy as np
 import torch

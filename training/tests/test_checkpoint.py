@@ -2,7 +2,7 @@ from dataclasses import replace
 import resource
 
 from mle_sam.checkpoint import load_model, read_checkpoint, save_checkpoint
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.train import Trainer
 from mle_sam.workers import Workers
 from mle_sam_ros.core.errors import InputError

@@ -6,7 +6,7 @@ from mle_sam.checkpoint import Checkpoint, save_checkpoint
 from mle_sam.comparison import compare
 from mle_sam.datasets.config import DeliverData
 from mle_sam.evaluate import evaluate, Rules
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.protocol import PROTOCOLS
 from mle_sam.scores import read_evaluation, write_evaluation
 from mle_sam_ros.core.errors import InputError

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 import torch
 
 
@@ -16,7 +16,7 @@ def test_a_mask_per_class_at_a_quarter(network, model):
     present = torch.ones(2, 3, dtype=torch.bool)
     segmentation = model.decode(fused(network, 2), present)
     height, width = network.input_hw
-    assert segmentation.mask_logits_BKHW.shape == (2, 3, height // 4, width // 4)
+    assert segmentation.paths[0][0].shape == (2, 3, height // 4, width // 4)
     assert segmentation.router_weights_BLM.shape == (2, 3, 3)
     assert model.logits(segmentation).shape == (2, 3, height, width)
 
@@ -35,19 +35,19 @@ def test_prompt_tokens_are_a_choice(network):
     model = MleSam(network).eval()
     without = MleSam(replace(network, not_a_point_tokens=0)).eval()
     without.load_state_dict(model.state_dict())
-    masks = model.decode(levels, present).mask_logits_BKHW
-    assert not torch.allclose(masks, without.decode(levels, present).mask_logits_BKHW)
+    masks = model.decode(levels, present).paths[0][0]
+    assert not torch.allclose(masks, without.decode(levels, present).paths[0][0])
 
 
 def test_object_scores_never_mask_the_logits(network, model):
     """SAM 2 itself puts -1024 where its object score is not positive, which ends all learning."""
     levels, present = fused(network, 2), torch.ones(2, 3, dtype=torch.bool)
-    expected = model.decode(levels, present).mask_logits_BKHW
+    expected = model.decode(levels, present).paths[0][0]
     score = model.sam_mask_decoder.pred_obj_score_head
     with torch.no_grad():
         score.layers[-1].bias.fill_(-1e6)
         score.layers[-1].weight.zero_()
-    masks = model.decode(levels, present).mask_logits_BKHW
+    masks = model.decode(levels, present).paths[0][0]
     assert torch.equal(masks, expected)
     masks.square().sum().backward()
     decoder = model.sam_mask_decoder

@@ -1,7 +1,7 @@
 import shutil
 
 from deliver_tree import FRAMES, raw_labels, SIDE, write_deliver
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.datasets.config import DeliverData
 from mle_sam.datasets.deliver import Deliver
 from mle_sam.datasets.opening import open_dataset
@@ -31,7 +31,7 @@ def network(names=tuple(ENCODINGS), num_classes=25, **encodings):
     encodings = ENCODINGS | encodings
     specs = tuple(ModalitySpec(name, encodings[name], (0, 0, 0), (1, 1, 1)) for name in names)
     classes = tuple(SemanticClass(f'class {i}', (i, i, i)) for i in range(num_classes))
-    return NetworkConfig('nano', (SIDE // BLOCK,) * 2, specs, classes)
+    return MleSamConfig((SIDE // BLOCK,) * 2, specs, classes, size='nano')
 
 
 @pytest.fixture(scope='module')

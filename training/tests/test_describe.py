@@ -3,9 +3,9 @@ import json
 from pathlib import Path
 
 from mle_sam.cli import main
-from mle_sam.config import NetworkConfig, plain_network
+from mle_sam.config import MleSamConfig, plain_network
 from mle_sam.describe import count_gflop, count_parameters, describe
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 import pytest
 
 PAPER = ('camera', 'depth', 'event', 'lidar')
@@ -92,7 +92,7 @@ def test_counts_are_those_of_the_network_that_is_trained(network, change):
     assert ('fusion.routers.0' in parameters['without_gradient']) == (config.router_k == 1)
 
 
-def encoder_by_hand(config: NetworkConfig) -> tuple[float, float]:
+def encoder_by_hand(config: MleSamConfig) -> tuple[float, float]:
     """(layers, attention) in operations, block after block, from the widths alone."""
     size, (height, width) = config.widths, config.input_hw
     height, width, dim = height // 4, width // 4, size.embed_dim
@@ -120,7 +120,7 @@ def encoder_by_hand(config: NetworkConfig) -> tuple[float, float]:
     return layers + neck, attention
 
 
-def decoder_by_hand(config: NetworkConfig) -> float:
+def decoder_by_hand(config: MleSamConfig) -> float:
     """Operations after the encoders; nothing that a modality more would add but the router."""
     size, num_classes = config.widths, config.num_classes
     width, channels, num_modalities = size.d_model, size.feature_channels, len(config.modalities)

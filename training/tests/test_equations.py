@@ -9,13 +9,14 @@ from dataclasses import replace
 from itertools import product
 
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.config import COMBINATIONS, NetworkConfig
+from mle_sam.config import COMBINATIONS, MleSamConfig
 from mle_sam.datasets.batches import as_item, collate
 from mle_sam.decoder import decode_masks
 from mle_sam.enlargement import Enlargement
 from mle_sam.fusion import Fusion
-from mle_sam.loss import HARD, IGNORE, MIN_SHARE, ohem_cross_entropy
-from mle_sam.model import MleSam
+from mle_sam.losses.ohem import HARD, MIN_SHARE, ohem_cross_entropy
+from mle_sam.losses.pixels import IGNORE
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.objective import Objective
 from mle_sam.router import Router
 import numpy as np
@@ -107,14 +108,14 @@ ROUTERS = {
 }
 
 
-def random_fusion(config: NetworkConfig) -> Fusion:
+def random_fusion(config: MleSamConfig) -> Fusion:
     fusion = Fusion(config)
     for parameter in fusion.parameters():
         nn.init.normal_(parameter)
     return fusion
 
 
-def random_levels(config: NetworkConfig, batch: int) -> list[torch.Tensor]:
+def random_levels(config: MleSamConfig, batch: int) -> list[torch.Tensor]:
     """Features (M, B, C, h, w) by level, NaN where a modality of `MASKS` is absent."""
     sizes = zip(config.widths.feature_channels, (8, 4, 2), strict=True)
     levels = [torch.randn(3, batch, channels, side, side) for channels, side in sizes]
@@ -246,7 +247,7 @@ def test_final_logits_are_the_mean_of_both_paths(network, has_auxiliary):
     rasters = {name: torch.rand(2, *network.input_hw, 3) for name in network.modality_names}
     present = torch.tensor([[True, True, True], [False, True, False]])
     segmentation = model(rasters, present)
-    expected = F.interpolate(segmentation.mask_logits_BKHW, scale_factor=4, mode='bilinear')
+    expected = F.interpolate(segmentation.paths[0][0], scale_factor=4, mode='bilinear')
     if has_auxiliary:
         fused, _ = model.fusion(encoded(model, rasters), present)
         expected = (expected + auxiliary_logits(model.auxiliary_head, fused)) / 2
@@ -303,7 +304,7 @@ def test_the_loss_is_that_of_the_masks_and_lambda_times_the_auxiliary_one(
     batch = collate([as_item(dataset[index], network) for index in (0, 1)])
     objective = Objective(model, replace(recipe.experts, auxiliary_weight=weight))
     segmentation = model(batch.rasters, batch.present)
-    masks = F.interpolate(segmentation.mask_logits_BKHW, scale_factor=4, mode='bilinear')
+    masks = F.interpolate(segmentation.paths[0][0], scale_factor=4, mode='bilinear')
     fused, _ = model.fusion(encoded(model, batch.rasters), batch.present)
     labels = batch.labels.long()
     expected = hard_pixels_loss(masks, labels)

@@ -129,7 +129,7 @@ def test_zero_and_drop_are_what_the_plain_network_says(model, dataset, network):
     for sample in (dataset[0], dataset[1]):
         inputs = {n: torch.tensor(raster)[None].float() for n, raster in sample.rasters.items()}
         zeroed = {**inputs, 'camera': torch.tensor(network.modalities[0].mean).expand(1, *HW, 3)}
-        assert model.image_encoder._normalise(zeroed['camera'], 'camera').abs().max() == 0
+        assert model.image_encoder.normalise(zeroed['camera'], 'camera').abs().max() == 0
         for substitute, rasters, present in (
             ('zero', zeroed, [True, True, True]),
             ('drop', inputs, [False, True, True]),

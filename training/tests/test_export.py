@@ -7,7 +7,7 @@ from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
 from mle_sam.export.onnx_graphs import GraphOptions
 from mle_sam.export.precision import in_half
 from mle_sam.export.stacked import StackedEncoderGraph
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.runtime.bundle import ALL_ENCODERS, Bundle, FUSE_DECODE_NAME
 from mle_sam_ros.runtime.engine import open_engine
 import numpy as np

@@ -8,7 +8,7 @@ from mcubes_tree import write_mcubes
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.datasets.opening import open_dataset
 from mle_sam.export.bundle import export_bundle
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.recipe import read_recipe
 from mle_sam_ros.core.alignment import Alignment
 from mle_sam_ros.core.errors import InputError

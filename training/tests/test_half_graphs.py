@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.onnx_graphs import export_graphs, GraphOptions
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import (
     Bundle,

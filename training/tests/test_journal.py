@@ -2,7 +2,7 @@ from dataclasses import replace
 import json
 
 from mle_sam.journal import Journal
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.train import Trainer
 from mle_sam.workers import Workers
 import pytest

@@ -2,7 +2,7 @@ import shutil
 
 import cv2
 from mcubes_tree import contents, HW, NAMES, write_mcubes
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.datasets.config import McubesData
 from mle_sam.datasets.mcubes import Mcubes
 from mle_sam.datasets.opening import open_dataset
@@ -26,7 +26,7 @@ def network(names=tuple(ENCODINGS), num_classes=20, input_hw=(32, 32), **encodin
     encodings = ENCODINGS | encodings
     specs = tuple(ModalitySpec(name, encodings[name], (0, 0, 0), (1, 1, 1)) for name in names)
     classes = tuple(SemanticClass(f'class {i}', (i, i, i)) for i in range(num_classes))
-    return NetworkConfig('nano', input_hw, specs, classes)
+    return MleSamConfig(input_hw, specs, classes, size='nano')
 
 
 @pytest.fixture(scope='module')

@@ -1,8 +1,9 @@
 from dataclasses import replace
 from itertools import product
 
-from mle_sam.loss import ohem_cross_entropy
-from mle_sam.model import MleSam, Segmentation
+from mle_sam.losses.ohem import ohem_cross_entropy
+from mle_sam.models.mle_sam import MleSam
+from mle_sam.models.network import Segmentation
 import pytest
 import torch
 
@@ -16,11 +17,7 @@ def random_rasters(network, batch: int) -> dict[str, torch.Tensor]:
 def loss_of(model: MleSam, rasters, present) -> torch.Tensor:
     segmentation = model(rasters, present)
     labels = torch.randint(0, 3, (len(present), *model.config.input_hw))
-    loss = ohem_cross_entropy(model.enlarge([segmentation.mask_logits_BKHW]), labels)
-    if segmentation.auxiliary_logits:
-        auxiliary = model.enlarge(segmentation.auxiliary_logits)
-        loss = loss + ohem_cross_entropy(auxiliary, labels)
-    return loss
+    return sum(ohem_cross_entropy(model.enlarge(path), labels) for path in segmentation.paths)
 
 
 # Keeping one of three modalities, the weighted features alone would teach the kept one's experts.
@@ -131,11 +128,11 @@ def test_half_precision_for_every_subset(network, model, dtype):
         expected = model.logits(model(some, chosen))
         with torch.autocast('cpu', dtype):
             segmentation = model(some, chosen)
-        got = model.logits(Segmentation(*_in_float32(segmentation)))
-        assert segmentation.mask_logits_BKHW.dtype == dtype
+        got = model.logits(_in_float32(segmentation))
+        assert segmentation.paths[0][0].dtype == dtype
         assert (got - expected).abs().max() < 0.05 * expected.abs().max()
 
 
-def _in_float32(segmentation: Segmentation) -> tuple:
-    masks, auxiliary, weights = segmentation
-    return masks.float(), [level.float() for level in auxiliary], weights.float()
+def _in_float32(segmentation: Segmentation) -> Segmentation:
+    paths = tuple([level.float() for level in path] for path in segmentation.paths)
+    return Segmentation(paths, segmentation.router_weights_BLM.float())

@@ -1,4 +1,4 @@
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.datasets.network_check import check_network, describe_encoding
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import (
@@ -33,7 +33,7 @@ def test_encodings_are_told_apart_by_what_the_files_must_hold():
     ],
 )
 def test_check(modalities, num_classes, message):
-    network = NetworkConfig('nano', (32, 32), modalities, ROAD)
+    network = MleSamConfig((32, 32), modalities, ROAD, size='nano')
     if message is None:
         check_network(network, 'TOWN', GIVES, num_classes)
     else:
@@ -43,6 +43,6 @@ def test_check(modalities, num_classes, message):
 
 def test_an_unknown_modality_lists_the_valid_ones():
     thermal = ModalitySpec('thermal', RgbEncoding(), (0, 0, 0), (1, 1, 1))
-    network = NetworkConfig('nano', (32, 32), (thermal,), ROAD)
+    network = MleSamConfig((32, 32), (thermal,), ROAD, size='nano')
     with pytest.raises(InputError, match='camera, depth, lidar, which TOWN has, got thermal'):
         check_network(network, 'TOWN', GIVES, 1)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from mle_sam.datasets.batches import as_item, collate
-from mle_sam.loss import ohem_cross_entropy
+from mle_sam.losses.ohem import ohem_cross_entropy
 from mle_sam.objective import autocast, Objective
 import pytest
 import torch
@@ -32,9 +32,9 @@ def test_it_is_the_weighted_sum_of_both_paths(model, recipe, batch, stride, has_
             whole = sum(F.interpolate(m, (64, 128), mode='bilinear') for m in levels)
             return ohem_cross_entropy(whole[:, :, rows, columns], labels)
 
-        loss = expected([segmentation.mask_logits_BKHW])
+        loss = expected([segmentation.paths[0][0]])
         if has_auxiliary:
-            loss = loss + 0.3 * expected(segmentation.auxiliary_logits)
+            loss = loss + 0.3 * expected(segmentation.paths[1])
         assert objective(batch, step).item() == pytest.approx(loss.item(), rel=1e-5)
 
 

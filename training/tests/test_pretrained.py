@@ -4,13 +4,15 @@ import pickle
 
 from mle_sam.checkpoint import Checkpoint, save_checkpoint
 from mle_sam.config import plain_network
-from mle_sam.model import MleSam
-from mle_sam.pretrained import load_pretrained, MASK_TOKENS, recognise, start_from
+from mle_sam.models.mle_sam import MleSam
+from mle_sam.pretrained import load_pretrained, start_from
+from mle_sam.pretrained_names import Sam2Names
 from mle_sam.verify import build_official
 from mle_sam_ros.core.errors import InputError
 import pytest
 import torch
 
+MASK_TOKENS = 'sam_mask_decoder.mask_tokens.weight'
 HYPERNETWORKS = 'sam_mask_decoder.output_hypernetworks_mlps.'
 IOU_ROWS = 'sam_mask_decoder.iou_prediction_head.layers.2.'
 
@@ -47,7 +49,7 @@ def test_every_tensor_has_one_fate(tiny, version, tmp_path):
     report = load_pretrained(model, file)
     after = model.state_dict()
     assert sorted(report.taken + report.adapted + report.new) == sorted(after)
-    assert report.size == 'tiny'
+    assert report.looks_like == 'SAM 2 tiny'
     for name in report.taken:
         assert torch.equal(after[name], official[name]), name
     for name in report.new:
@@ -148,7 +150,7 @@ def test_another_size_is_named(official):
     small = MleSam(plain_network('small', ('camera',), 6, (64, 64)))
     with pytest.raises(InputError, match='expected the weights of SAM 2 small, got SAM 2 tiny'):
         start_from(small, official)
-    assert 'unknown size (0 channels, 0 blocks)' in recognise({})
+    assert 'unknown size (0 channels, 0 blocks)' in Sam2Names().recognise({})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.onnx_graphs import GraphOptions
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.runtime import torch_build
 from mle_sam_ros.runtime.build import build_key, BuildOptions
 from mle_sam_ros.runtime.bundle import Bundle, PRECISIONS

@@ -11,7 +11,7 @@ import time
 
 from mle_sam.checkpoint import read_checkpoint
 from mle_sam.datasets.batches import as_item, Batch, collate
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 from mle_sam.recipe import read_recipe
 from mle_sam.train import learning_rate, train, Trainer
 from mle_sam.validate import validate
@@ -31,7 +31,7 @@ import os, sys
 from pathlib import Path
 import torch
 from torch import distributed
-import mle_sam.loss
+import mle_sam.losses.ohem
 from mle_sam import checkpoint, train
 from mle_sam.recipe import read_recipe
 from toy import ToyDataset
@@ -40,7 +40,7 @@ torch.set_num_threads(1)
 directory, lacking = Path(sys.argv[1]), sys.argv[2:]
 rank = os.environ.get('RANK')
 if rank:
-    mle_sam.loss.HARD = -1.0  # every pixel counts: the loss is a plain mean
+    mle_sam.losses.ohem.HARD = -1.0  # every pixel counts: the loss is a plain mean
     store = f'file://{directory / "store"}'
     distributed.init_process_group('gloo', init_method=store, rank=int(rank), world_size=2)
 
@@ -174,7 +174,7 @@ def test_a_killed_run_goes_on_from_a_whole_checkpoint(from_trunk, tmp_path):
 
 @pytest.mark.parametrize('accumulate', [2, 4])
 def test_micro_batches_add_up_to_the_batch(recipe, dataset, monkeypatch, accumulate):
-    monkeypatch.setattr('mle_sam.loss.HARD', -1.0)
+    monkeypatch.setattr('mle_sam.losses.ohem.HARD', -1.0)
     recipe = replace(recipe, network=replace(recipe.network, auxiliary_dropout=0.0))
     batch = whole_batch(dataset, recipe.network)
     size = 4 // accumulate
@@ -194,7 +194,7 @@ def test_micro_batches_add_up_to_the_batch(recipe, dataset, monkeypatch, accumul
 
 
 def test_two_workers_learn_what_one_does(from_trunk, tmp_path, monkeypatch):
-    monkeypatch.setattr('mle_sam.loss.HARD', -1.0)
+    monkeypatch.setattr('mle_sam.losses.ohem.HARD', -1.0)
     network = replace(from_trunk.network, auxiliary_dropout=0.0)
     stage = replace(from_trunk.experts, steps=3, accumulate=2, keep_all=0.6)
     recipe = replace(from_trunk, network=network, experts=stage)

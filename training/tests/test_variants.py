@@ -3,10 +3,10 @@
 from dataclasses import replace
 from itertools import product
 
-from mle_sam.config import NetworkConfig
+from mle_sam.config import MleSamConfig
 from mle_sam.export.variants import cast, EXPERTS, Frame, fuse_decode, Kernels, StackedEncoder
 from mle_sam.fusion import Fusion
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 import pytest
 import torch
 
@@ -14,7 +14,7 @@ MASKS = [mask for mask in product((False, True), repeat=3) if any(mask)]
 HALVES = (torch.float16, torch.bfloat16)
 
 
-def network_with(network: NetworkConfig, **changes) -> MleSam:
+def network_with(network: MleSamConfig, **changes) -> MleSam:
     """A network whose experts, adapters and routers are all different."""
     torch.manual_seed(4)
     model = MleSam(replace(network, **changes)).eval()
@@ -26,7 +26,7 @@ def network_with(network: NetworkConfig, **changes) -> MleSam:
     return model
 
 
-def rasters_of(network: NetworkConfig) -> list[torch.Tensor]:
+def rasters_of(network: MleSamConfig) -> list[torch.Tensor]:
     torch.manual_seed(6)
     shape = (1, *network.input_hw, 3)
     camera = torch.randint(0, 256, shape, dtype=torch.uint8)

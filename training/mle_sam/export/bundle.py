@@ -5,6 +5,7 @@ from pathlib import Path
 import subprocess
 import tempfile
 
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import SCHEMA_VERSION
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME, Precision, write_bundle
@@ -15,7 +16,8 @@ import torch
 from mle_sam.checkpoint import Checkpoint, load_model
 from mle_sam.export.onnx_graphs import export_graphs, GraphOptions
 from mle_sam.export.program import export_programs
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
+from mle_sam.models.network import Network
 
 
 def export_bundle(
@@ -44,12 +46,17 @@ def export_bundle(
         files: dict[str, bytes | Path] = {GOLDEN_NAME: _npz(golden_arrays(model, rasters))}
         for precision in graphs.all_precisions:
             files |= export_graphs(model, rasters, precision, graphs, Path(room))
+        if programs and not isinstance(model, MleSam):
+            raise InputError(
+                f'programs: expected none for a network of kind {model.config.kind}, got '
+                f'{", ".join(programs)}; only mle_sam has them'
+            )
         for precision in programs:
             files |= export_programs(model, rasters, precision, graphs.stacked)
         return write_bundle(directory, files, _manifest(checkpoint, accuracy))
 
 
-def golden_arrays(model: MleSam, rasters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def golden_arrays(model: Network, rasters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the unexported network says of one recorded input per modality, for every subset."""
     names = model.config.modality_names
     arrays: dict[str, np.ndarray] = {f'raster_{name}': rasters[name] for name in names}
@@ -79,7 +86,7 @@ def _manifest(checkpoint: Checkpoint, accuracy: dict[str, object]) -> dict[str, 
         'resize': 'stretch_area',
         'modalities': to_mapping(network.modalities),
         'classes': to_mapping(network.classes),
-        'router': {'levels': 3, 'k': min(network.router_k, len(network.modalities))},
+        'router': {'levels': network.router_levels, 'k': network.num_weighed},
         'accuracy': accuracy,
     }
 

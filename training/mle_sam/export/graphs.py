@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from mle_sam.auxiliary_head import AuxiliaryHead
 from mle_sam.export.enlarging import BandedEnlargement, ResizedEnlargement
-from mle_sam.lora import LoraLinear
-from mle_sam.model import MleSam
+from mle_sam.lora import merge_experts
+from mle_sam.models.mle_sam import MleSam
 
 
 class EncoderGraph(nn.Module):
@@ -25,7 +25,7 @@ class EncoderGraph(nn.Module):
     def __init__(self, model: MleSam, modality: str):
         super().__init__()
         encoder = copy.deepcopy(model.image_encoder)
-        _merge_lora(encoder.trunk, modality)
+        merge_experts(encoder.trunk, modality)
         height, width = model.config.input_hw
         self.normalise = Normalisation(model, [modality])
         self.register_buffer(
@@ -147,7 +147,7 @@ class Normalisation(nn.Module):
     def __init__(self, model: MleSam, modalities: Sequence[str]):
         super().__init__()
         for name in ('mean', 'std'):
-            values = [getattr(model.image_encoder, f'{name}_{m}') for m in modalities]
+            values = [getattr(model.image_encoder.normalise, name)(m) for m in modalities]
             self.register_buffer(name, torch.stack(values)[:, :, None, None].clone())
 
     def forward(self, rasters: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -262,16 +262,6 @@ def _rewrite_for_engines(module: nn.Module) -> None:
             setattr(module, name, rewrite(child))
         else:
             _rewrite_for_engines(child)
-
-
-def _merge_lora(trunk: nn.Module, modality: str) -> None:
-    for block in trunk.blocks:
-        lora = block.attn.qkv
-        if isinstance(lora, LoraLinear):
-            merged = nn.Linear(lora.in_features, lora.out_features)
-            merged.weight = nn.Parameter(lora.merged_weight(modality).detach())
-            merged.bias = lora.bias
-            block.attn.qkv = merged
 
 
 def _compose(first: nn.Conv2d, second: nn.Conv2d) -> nn.Conv2d:

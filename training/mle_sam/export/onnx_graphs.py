@@ -21,9 +21,11 @@ from torch import nn
 
 from mle_sam.export.enlarging import ResizedEnlargement
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
+from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
 from mle_sam.export.precision import in_half
 from mle_sam.export.stacked import StackedEncoderGraph
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
+from mle_sam.models.network import Network
 
 ATTENTIONS = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 OPSETS = (18, 20, 23)
@@ -73,7 +75,7 @@ class GraphOptions:
 
 
 def export_graphs(
-    model: MleSam,
+    model: Network,
     rasters: dict[str, np.ndarray],
     precision: Precision,
     options: GraphOptions,
@@ -91,14 +93,16 @@ def export_graphs(
     Returns:
         The files, by the names that they get in the bundle.
     """
+    _check_rewritten(model, precision, options)
     files, encoded = {}, []
     for name in model.config.modality_names:
-        encoder = _in_precision(EncoderGraph(model, name), precision, options)
+        encoder = _in_precision(_encoder_graph(model, name), precision, options)
         raster = torch.from_numpy(rasters[name])[None]
         with torch.inference_mode():
             encoded.append(encoder(raster))
         path = room / encoder_name(name, precision)
-        _write(encoder, {'raster': raster}, FEATURE_NAMES, path, options.opset)
+        names = FEATURE_NAMES[: len(encoded[0])]
+        _write(encoder, {'raster': raster}, names, path, options.opset)
         files[path.name] = path
     if options.stacked:
         path = room / graph_file(ALL_ENCODERS, precision)
@@ -110,15 +114,36 @@ def export_graphs(
         _write(encoders, named, FEATURE_NAMES, path, options.opset)
         files[path.name] = path
     levels = [torch.cat(level) for level in zip(*encoded, strict=True)]
-    inputs = dict(zip(FEATURE_NAMES, levels, strict=True))
+    inputs = dict(zip(FEATURE_NAMES, levels, strict=False))
     inputs['present'] = torch.ones(len(rasters), dtype=torch.bool)
-    # Graphs of fp32 are for processors in the first place, those of fp16 for GPUs.
-    enlarge = ResizedEnlargement() if precision == 'fp16' else None
-    decoder = _in_precision(FuseDecodeGraph(model, enlarge), precision, options)
+    decoder = _in_precision(_decode_graph(model, precision), precision, options)
     path = room / fuse_decode_name(precision)
     outputs = ('label_map', 'confidence', 'router_weights')
     _write(decoder, inputs, outputs, path, options.opset)
     return {**files, path.name: path}
+
+
+def _check_rewritten(model: Network, precision: Precision, options: GraphOptions) -> None:
+    """Refuse what only a network with rewritten graphs can have."""
+    if not isinstance(model, MleSam) and (precision != 'fp32' or options.stacked):
+        raise InputError(
+            f'export: expected graphs of fp32, one per sensor, for a network of kind '
+            f'{model.config.kind}, got {precision}{", stacked" if options.stacked else ""}; only '
+            'mle_sam has others'
+        )
+
+
+def _encoder_graph(model: Network, modality: str) -> nn.Module:
+    if isinstance(model, MleSam):
+        return EncoderGraph(model, modality)
+    return PlainEncoderGraph(model, modality)
+
+
+def _decode_graph(model: Network, precision: Precision) -> nn.Module:
+    if not isinstance(model, MleSam):
+        return PlainDecodeGraph(model)
+    # Graphs of fp32 are for processors in the first place, those of fp16 for GPUs.
+    return FuseDecodeGraph(model, ResizedEnlargement() if precision == 'fp16' else None)
 
 
 def _in_precision(graph: nn.Module, precision: Precision, options: GraphOptions) -> nn.Module:

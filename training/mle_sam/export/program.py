@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mle_sam.export.variants import cast, fuse_decode, StackedEncoder
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 
 DTYPES: dict[Precision, torch.dtype] = {'fp32': torch.float32, 'fp16': torch.float16}
 

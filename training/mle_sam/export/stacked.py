@@ -11,7 +11,7 @@ from torch import nn
 
 from mle_sam.export.graphs import EncoderGraph, Normalisation
 from mle_sam.lora import LoraLinear
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 
 
 class StackedEncoderGraph(EncoderGraph):

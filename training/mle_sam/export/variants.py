@@ -23,7 +23,7 @@ from mle_sam.export.enlarging import ResizedEnlargement
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph, InFloat32, Normalisation
 from mle_sam.fusion import Fusion
 from mle_sam.lora import LoraLinear
-from mle_sam.model import MleSam
+from mle_sam.models.mle_sam import MleSam
 
 EXPERTS = ('merged', 'low_rank')
 

@@ -1,13 +1,14 @@
-"""Online hard example mining (OHEM) over the cross-entropy of both paths (MLE-SAM §III)."""
+"""Online hard example mining (OHEM) over the cross-entropy (MLE-SAM §III)."""
 
 import math
 
 import torch
 from torch.nn import functional as F
 
+from mle_sam.losses.pixels import IGNORE
+
 HARD = -math.log(0.7)  # public code: pixels whose class has less than 70 % are hard
 MIN_SHARE = 16  # public code: at least one valid pixel in 16 counts
-IGNORE = 255
 
 
 def ohem_cross_entropy(logits_BKHW: torch.Tensor, labels_BHW: torch.Tensor) -> torch.Tensor:

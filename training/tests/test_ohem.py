@@ -1,4 +1,5 @@
-from mle_sam.loss import IGNORE, ohem_cross_entropy
+from mle_sam.losses.ohem import ohem_cross_entropy
+from mle_sam.losses.pixels import IGNORE
 import torch
 
 
