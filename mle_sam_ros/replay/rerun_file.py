@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import timedelta
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 import uuid
 
@@ -109,12 +108,7 @@ class RerunFile:
     def __enter__(self) -> 'RerunFile':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stream.flush()
         self._stream.disconnect()
 

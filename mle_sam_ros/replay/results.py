@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import json
 from pathlib import Path
 import re
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -97,12 +96,7 @@ class Results:
     def __enter__(self) -> 'Results':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._video is not None:
             self._video.close()
 

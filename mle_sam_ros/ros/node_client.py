@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 import time
-from types import TracebackType
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -106,10 +105,5 @@ class NodeClient:
     def __enter__(self) -> 'NodeClient':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         rclpy.shutdown(context=self._context)

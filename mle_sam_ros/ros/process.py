@@ -5,7 +5,6 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
-from types import TracebackType
 
 from lifecycle_msgs.msg import State
 from mle_sam_ros.core.errors import InputError
@@ -111,12 +110,7 @@ class NodeProcess:
                 f'exit code {code} and: {self._last_error()}; start again, or report that'
             )
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _last_error(self) -> str:
