@@ -48,7 +48,10 @@ setup(
     maintainer_email='maintainers@example.org',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={'mle_sam_ros.replay': ['*.schema.json', 'templates/*']},
+    package_data={
+        'mle_sam_ros.replay.report': ['templates/*'],
+        'mle_sam_ros.replay.score': ['*.schema.json'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (str(SHARE), ['package.xml']),

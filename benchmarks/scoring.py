@@ -17,11 +17,11 @@ from mle_sam_ros.core.manifest import Manifest, parse_manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.sweep import whole
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.ranges import Ranges
-from mle_sam_ros.replay.steadiness import Steadiness
-from mle_sam_ros.replay.tallies import DISTANCES_M
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.ranges import Ranges
+from mle_sam_ros.replay.score.steadiness import Steadiness
+from mle_sam_ros.replay.score.tallies import DISTANCES_M
 import numpy as np
 
 NUM_FRAMES = 10

@@ -14,9 +14,9 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, VIDEO_NAME
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
 from mle_sam_ros.replay.score_recording import score_recording
 from mle_sam_ros.replay.session import Settings
 from mle_sam_ros.ros.environment import free_domain_id, private_environment

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.account import FrameAccount
-from mle_sam_ros.replay.album import Album
-from mle_sam_ros.replay.conditions import Conditions, Span
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.report import write_report
-from mle_sam_ros.replay.scores import scores
-from mle_sam_ros.replay.tallies import SCHEMA
+from mle_sam_ros.replay.report.album import Album
+from mle_sam_ros.replay.report.report import write_report
+from mle_sam_ros.replay.score.conditions import Conditions, Span
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.scores import scores
+from mle_sam_ros.replay.score.tallies import SCHEMA
 from sample_frames import MANIFEST, sample_frames
 
 FAULT = 'lidar: expected a <rigid> transform, got "bent"; mend it'

@@ -68,7 +68,7 @@ def _calibration(options: argparse.Namespace) -> None:
 
 def _check_calibration(options: argparse.Namespace) -> int:
     from mle_sam_ros.bags.calibration_file import read_calibration
-    from mle_sam_ros.replay.check_calibration import (
+    from mle_sam_ros.replay.extrinsics.check_calibration import (
         check_calibration,
         CheckSettings,
         describe_scores,

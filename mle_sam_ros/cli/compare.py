@@ -41,11 +41,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from mle_sam_ros.replay.compare import compare
-    from mle_sam_ros.replay.compare_json import comparison_mapping
-    from mle_sam_ros.replay.compare_run import read_run
-    from mle_sam_ros.replay.compare_text import comparison_text
-    from mle_sam_ros.replay.compare_tolerances import gate, judge, Tolerance
+    from mle_sam_ros.replay.compare.comparison import compare
+    from mle_sam_ros.replay.compare.mapping import comparison_mapping
+    from mle_sam_ros.replay.compare.run import read_run
+    from mle_sam_ros.replay.compare.text import comparison_text
+    from mle_sam_ros.replay.compare.tolerances import gate, judge, Tolerance
 
     tolerances = [Tolerance.parse(text) for text in options.tolerance]
     comparison = compare(read_run(options.standing), read_run(options.candidate))

@@ -8,9 +8,9 @@ import json
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.latency import Latency
-from mle_sam_ros.replay.scores import scores
-from mle_sam_ros.replay.tallies import SCHEMA, Tallies
+from mle_sam_ros.replay.score.latency import Latency
+from mle_sam_ros.replay.score.scores import scores
+from mle_sam_ros.replay.score.tallies import SCHEMA, Tallies
 
 # What all recordings of a fleet must have in common for their counts to mean the same.
 _SHARED = ('bundle', 'software', 'classes', 'modalities')

@@ -6,8 +6,8 @@ from typing import Any
 
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.stamp import stamp_ns
-from mle_sam_ros.replay.annotated import MASK_TOPIC
 from mle_sam_ros.replay.recording import Recording
+from mle_sam_ros.replay.viewing.annotated import MASK_TOPIC
 import numpy as np
 
 

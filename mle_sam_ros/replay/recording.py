@@ -10,7 +10,7 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.track import Track
 from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.core.trust import present_of, router_weights_of
-from mle_sam_ros.replay.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
+from mle_sam_ros.replay.viewing.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
 import numpy as np
 
 Statuses = Mapping[str, Mapping[str, str]]

@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.bags.ahead import Ahead
-from mle_sam_ros.replay.annotated import ANNOTATED_NAME
-from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
-from mle_sam_ros.replay.rerun_file import require_rerun, RERUN_NAME
 from mle_sam_ros.replay.results import METRICS_NAME, OVERLAY_NAME, REPORT_NAME, Results, VIDEO_NAME
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
 from mle_sam_ros.replay.session import open_session, Settings
 from mle_sam_ros.replay.view import View
-from mle_sam_ros.replay.viewers import Viewers
+from mle_sam_ros.replay.viewing.annotated import ANNOTATED_NAME
+from mle_sam_ros.replay.viewing.rerun_file import require_rerun, RERUN_NAME
+from mle_sam_ros.replay.viewing.viewers import Viewers
 
 # Of all files that a replay may write.
 RESULT_NAMES = frozenset(

@@ -8,16 +8,16 @@ from typing import Any
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.album import Album
-from mle_sam_ros.replay.conditions import Conditions
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.latency import LATENCY_NAME
-from mle_sam_ros.replay.pictures import overview
-from mle_sam_ros.replay.report import write_report
-from mle_sam_ros.replay.tallies import METRICS_NAME
-from mle_sam_ros.replay.video import Video
-from mle_sam_ros.replay.video_panel import video_panel
+from mle_sam_ros.replay.report.album import Album
+from mle_sam_ros.replay.report.pictures import overview
+from mle_sam_ros.replay.report.report import write_report
+from mle_sam_ros.replay.score.conditions import Conditions
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
+from mle_sam_ros.replay.score.tallies import METRICS_NAME
+from mle_sam_ros.replay.viewing.video import Video
+from mle_sam_ros.replay.viewing.video_panel import video_panel
 
 REPORT_NAME = 'report.html'
 OVERLAY_NAME = 'overlay.png'

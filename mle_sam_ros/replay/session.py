@@ -18,8 +18,6 @@ from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.core.settings import RigSettings
-from mle_sam_ros.replay.annotated import Extent
-from mle_sam_ros.replay.conditions import Conditions, noted_spans, Span
 from mle_sam_ros.replay.faults.fault import ALWAYS, Fault
 from mle_sam_ros.replay.faults.injection import Injection
 from mle_sam_ros.replay.results import Results
@@ -32,10 +30,12 @@ from mle_sam_ros.replay.run_record import (
     software,
     topics_record,
 )
-from mle_sam_ros.replay.scores import scores
-from mle_sam_ros.replay.subsets import smaller_subsets
-from mle_sam_ros.replay.tallies import SCHEMA
+from mle_sam_ros.replay.score.conditions import Conditions, noted_spans, Span
+from mle_sam_ros.replay.score.scores import scores
+from mle_sam_ros.replay.score.subsets import smaller_subsets
+from mle_sam_ros.replay.score.tallies import SCHEMA
 from mle_sam_ros.replay.view import View
+from mle_sam_ros.replay.viewing.annotated import Extent
 from mle_sam_ros.runtime.bundle import Bundle
 from mle_sam_ros.runtime.engine import DescribedEngine, open_engine
 import numpy as np

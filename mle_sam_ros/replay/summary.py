@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mle_sam_ros.replay.latency import LATENCY_NAME
-from mle_sam_ros.replay.report import lowest
+from mle_sam_ros.replay.report.report import lowest
 from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
 
 
 def summary(metrics: Mapping[str, Any], out: Path) -> str:

@@ -14,14 +14,14 @@ from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.core.stamp import stamp_ns
 from mle_sam_ros.replay.aggregate import aggregate, aggregate_latency, FleetRow
-from mle_sam_ros.replay.annotated import MASK_TOPIC
 from mle_sam_ros.replay.replay import replay
 from mle_sam_ros.replay.session import Settings
+from mle_sam_ros.replay.viewing.annotated import MASK_TOPIC
 import numpy as np
 import pytest
 from tiny_drive import write_drive
 
-SCHEMA = json.loads((Path(replay_package.__file__).parent / 'metrics.schema.json').read_text())
+SCHEMA = json.loads((Path(replay_package.__file__).parent / 'score' / 'metrics.schema.json').read_text())
 
 
 @pytest.fixture(scope='module')

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
-from mle_sam_ros.replay import album as album_module
-from mle_sam_ros.replay.album import Album, EvenScenes, WorstScenes
-from mle_sam_ros.replay.scene import decode_picture, ERROR, scene_of
-from mle_sam_ros.replay.tiles import ERROR_SURE, ERROR_UNSURE
+from mle_sam_ros.replay.report import album as album_module
+from mle_sam_ros.replay.report.album import Album, EvenScenes, WorstScenes
+from mle_sam_ros.replay.report.scene import decode_picture, ERROR, scene_of
+from mle_sam_ros.replay.report.tiles import ERROR_SURE, ERROR_UNSURE
 import numpy as np
 import pytest
 from sample_frames import FRAME, MANIFEST

@@ -12,8 +12,8 @@ from mle_sam_ros.core.image import decode_image, decode_label_image
 from mle_sam_ros.core.point_fields import read_points
 from mle_sam_ros.core.stamp import stamp_ns
 from mle_sam_ros.core.transform_buffer import TransformBuffer
-from mle_sam_ros.replay import annotated
 from mle_sam_ros.replay.replay import replay, Settings
+from mle_sam_ros.replay.viewing import annotated
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader

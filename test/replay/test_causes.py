@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from mle_sam_ros.replay.causes import causes_in, find_causes
-from mle_sam_ros.replay.evaluation import Moment
-from mle_sam_ros.replay.signs import Sign, Signs
+from mle_sam_ros.replay.report.causes import causes_in, find_causes
+from mle_sam_ros.replay.report.signs import Sign, Signs
+from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 import pytest
 from sample_frames import FRAME, MANIFEST

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from mle_sam_ros.replay.changes import Change, Changes
-from mle_sam_ros.replay.conditions import Conditions, Span
+from mle_sam_ros.replay.score.conditions import Conditions, Span
+from mle_sam_ros.replay.viewing.changes import Change, Changes
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

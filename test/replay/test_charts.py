@@ -2,7 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from mle_sam_ros.replay import charts
+from mle_sam_ros.replay.report import charts
 import numpy as np
 import pytest
 

@@ -7,9 +7,13 @@ from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.check_calibration import check_calibration, CheckSettings, describe_scores
-from mle_sam_ros.replay.extrinsic_score import ExtrinsicScore, Shift, ShiftScore
-from mle_sam_ros.replay.moments import read_moments
+from mle_sam_ros.replay.extrinsics.check_calibration import (
+    check_calibration,
+    CheckSettings,
+    describe_scores,
+)
+from mle_sam_ros.replay.extrinsics.moments import read_moments
+from mle_sam_ros.replay.extrinsics.score import ExtrinsicScore, Shift, ShiftScore
 import numpy as np
 import pytest
 from tiny_drive import START, write_drive
@@ -59,7 +63,7 @@ def test_the_verdict_is_the_last_line_and_the_exit_code(
 ):
     score = ExtrinsicScore(0.8, 20, (ShiftScore(Shift('yaw', 0.5), gain, 0.01, 1.0),))
     monkeypatch.setattr(
-        'mle_sam_ros.replay.check_calibration._score',
+        'mle_sam_ros.replay.extrinsics.check_calibration._score',
         lambda name, *_: score if name == 'lidar' else None,
     )
     out = tmp_path / 'out'

@@ -15,10 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.compare import compare
-from mle_sam_ros.replay.compare_run import read_run
-from mle_sam_ros.replay.compare_text import comparison_text
-from mle_sam_ros.replay.compare_tolerances import GATE, gate, judge, Tolerance
+from mle_sam_ros.replay.compare.comparison import compare
+from mle_sam_ros.replay.compare.run import read_run
+from mle_sam_ros.replay.compare.text import comparison_text
+from mle_sam_ros.replay.compare.tolerances import GATE, gate, judge, Tolerance
 import numpy as np
 import pytest
 

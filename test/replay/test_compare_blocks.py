@@ -4,8 +4,8 @@ from comparable_results import blocks_of, CLASSES, random_counts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay import compare_blocks
-from mle_sam_ros.replay.compare_blocks import block_scores, PairedBlocks, read_blocks
+from mle_sam_ros.replay.compare import blocks as compare_blocks
+from mle_sam_ros.replay.compare.blocks import block_scores, PairedBlocks, read_blocks
 import numpy as np
 import pytest
 

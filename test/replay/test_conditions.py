@@ -2,7 +2,7 @@
 
 import math
 
-from mle_sam_ros.replay.conditions import Conditions, noted_spans, Span
+from mle_sam_ros.replay.score.conditions import Conditions, noted_spans, Span
 from mle_sam_ros.simulation.scenario import parse_failure, parse_outage, Scenario
 import pytest
 

@@ -3,10 +3,10 @@
 from bundles import CLASSES, manifest_mapping
 from mle_sam_ros.core.account import FrameAccount
 from mle_sam_ros.core.manifest import parse_manifest
-from mle_sam_ros.replay.conditions import Conditions, Span
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.scores import scores
+from mle_sam_ros.replay.score.conditions import Conditions, Span
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.scores import scores
 import numpy as np
 import pytest
 

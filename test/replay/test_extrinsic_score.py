@@ -1,9 +1,9 @@
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
-from mle_sam_ros.replay.edges import depth_edges, edge_nearness, event_edges
-from mle_sam_ros.replay.event_distance import event_points
-from mle_sam_ros.replay.extrinsic_score import (
+from mle_sam_ros.replay.extrinsics.edges import depth_edges, edge_nearness, event_edges
+from mle_sam_ros.replay.extrinsics.event_distance import event_points
+from mle_sam_ros.replay.extrinsics.score import (
     EdgeMatch,
     ExtrinsicScore,
     score_extrinsic,

@@ -10,8 +10,8 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.faults.parse import parse_fault
 from mle_sam_ros.replay.replay import replay
+from mle_sam_ros.replay.score.subsets import smaller_subsets
 from mle_sam_ros.replay.session import open_session, Settings
-from mle_sam_ros.replay.subsets import smaller_subsets
 import pytest
 from tiny_drive import write_drive
 

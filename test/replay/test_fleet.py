@@ -20,7 +20,7 @@ from mle_sam_ros.replay.session import Settings
 import pytest
 from tiny_drive import write_drive
 
-SCHEMA = json.loads((Path(replay_package.__file__).parent / 'metrics.schema.json').read_text())
+SCHEMA = json.loads((Path(replay_package.__file__).parent / 'score' / 'metrics.schema.json').read_text())
 
 
 class HereCluster:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.latency import Histogram, Latency
+from mle_sam_ros.replay.score.latency import Histogram, Latency
 import numpy as np
 import pytest
 

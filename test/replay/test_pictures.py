@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import cv2
 from mle_sam_ros.core.outputs import colour_label_map
-from mle_sam_ros.replay import tiles
-from mle_sam_ros.replay.pictures import overview
-from mle_sam_ros.replay.scene import CAMERA, CONFIDENCE, decode_picture, MASK, scene_of, TRUTH
+from mle_sam_ros.replay.report import tiles
+from mle_sam_ros.replay.report.pictures import overview
+from mle_sam_ros.replay.report.scene import (
+    CAMERA,
+    CONFIDENCE,
+    decode_picture,
+    MASK,
+    scene_of,
+    TRUTH,
+)
 import numpy as np
 from sample_frames import FRAME, MANIFEST
 

@@ -7,8 +7,8 @@ from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.sweep import whole
-from mle_sam_ros.replay.evaluation import Evaluation
-from mle_sam_ros.replay.ranges import Ranges
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.ranges import Ranges
 import numpy as np
 from sample_frames import FRAME
 

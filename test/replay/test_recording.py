@@ -9,9 +9,9 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.agreement import compare_masks
-from mle_sam_ros.replay.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
 from mle_sam_ros.replay.replay import replay, Settings
 from mle_sam_ros.replay.score_recording import node_summary, score_recording
+from mle_sam_ros.replay.viewing.annotated import CONFIDENCE_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
 from mle_sam_ros.runtime.bundle import Bundle
 import numpy as np
 import pytest

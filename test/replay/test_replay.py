@@ -8,8 +8,8 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.image import decode_label_image
-from mle_sam_ros.replay.annotated import CAMERA_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
 from mle_sam_ros.replay.replay import replay, Settings
+from mle_sam_ros.replay.viewing.annotated import CAMERA_TOPIC, MASK_TOPIC, ROUTER_WEIGHTS_TOPIC
 import numpy as np
 import pytest
 from tiny_drive import PERIOD, START, write_drive

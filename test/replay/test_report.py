@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 import re
 
 from mle_sam_ros.replay.aggregate import FleetRow
-from mle_sam_ros.replay.latency import Latency
-from mle_sam_ros.replay.report import write_report
+from mle_sam_ros.replay.report.report import write_report
+from mle_sam_ros.replay.score.latency import Latency
 import pytest
 from sample_frames import MANIFEST, sample_frames
 from sample_report import FAULT, troubled_frames, write_sample_report

@@ -7,7 +7,7 @@ import sys
 from bundles import CLASSES, MODALITIES, write_tiny_bundle
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.replay import replay, Settings
-from mle_sam_ros.replay.rerun_file import RERUN_NAME
+from mle_sam_ros.replay.viewing.rerun_file import RERUN_NAME
 import numpy as np
 import pytest
 from tiny_drive import EVENT_FRAME, LIDAR_FRAME, PERIOD, SIZE_HW, START, write_drive

@@ -2,8 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mle_sam_ros.replay.scores import scores
-from mle_sam_ros.replay.tallies import DISTANCES_M, Layout, Tallies
+from mle_sam_ros.replay.score.scores import scores
+from mle_sam_ros.replay.score.tallies import DISTANCES_M, Layout, Tallies
 import numpy as np
 import pytest
 

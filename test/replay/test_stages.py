@@ -12,8 +12,8 @@ from mle_sam_ros.bags import ahead, drive
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.pipeline import Pipeline
 from mle_sam_ros.replay import replay as replay_module
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.replay import replay, Settings
+from mle_sam_ros.replay.score.evaluation import Evaluation
 import pytest
 from tiny_drive import write_drive
 

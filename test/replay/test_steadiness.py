@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import cv2
 from mle_sam_ros.core.overlap import mean_iou
-from mle_sam_ros.replay.steadiness import Steadiness
+from mle_sam_ros.replay.score.steadiness import Steadiness
 import numpy as np
 import pytest
 from sample_frames import FRAME

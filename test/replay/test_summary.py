@@ -2,7 +2,7 @@
 
 import json
 
-from mle_sam_ros.replay.latency import Latency
+from mle_sam_ros.replay.score.latency import Latency
 from mle_sam_ros.replay.summary import summary
 from sample_frames import sample_frames
 from sample_report import write_sample_report

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from mle_sam_ros.core.account import FrameAccount
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import parse_manifest
-from mle_sam_ros.replay.conditions import Conditions, Span
-from mle_sam_ros.replay.evaluation import Evaluation
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.scores import scores
-from mle_sam_ros.replay.tallies import Layout, Tallies
+from mle_sam_ros.replay.score.conditions import Conditions, Span
+from mle_sam_ros.replay.score.evaluation import Evaluation
+from mle_sam_ros.replay.score.scores import scores
+from mle_sam_ros.replay.score.tallies import Layout, Tallies
 import numpy as np
 import pytest
 from sample_frames import sample_frames

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import cv2
-from mle_sam_ros.replay.evaluation import Moment
-from mle_sam_ros.replay.tiles import BACKGROUND, MODALITY_COLOURS
-from mle_sam_ros.replay.video import Video
-from mle_sam_ros.replay.video_panel import PANEL_HW, video_panel
+from mle_sam_ros.replay.report.tiles import BACKGROUND, MODALITY_COLOURS
+from mle_sam_ros.replay.score.evaluation import Moment
+from mle_sam_ros.replay.viewing.video import Video
+from mle_sam_ros.replay.viewing.video_panel import PANEL_HW, video_panel
 import numpy as np
 import pytest
 from sample_frames import FRAME, MANIFEST, sample_frames

@@ -9,13 +9,13 @@ from mle_sam_ros import __version__
 from mle_sam_ros.bags.describe import aligned_streams, find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.annotated import ANNOTATED_NAME
-from mle_sam_ros.replay.latency import LATENCY_NAME
-from mle_sam_ros.replay.rerun_file import RERUN_NAME
 from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME, VIDEO_NAME
 from mle_sam_ros.replay.run_record import bag_identity, bundle_identity
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
+from mle_sam_ros.replay.score.tallies import SCHEMA
 from mle_sam_ros.replay.session import arguments_of, Settings
-from mle_sam_ros.replay.tallies import SCHEMA
+from mle_sam_ros.replay.viewing.annotated import ANNOTATED_NAME
+from mle_sam_ros.replay.viewing.rerun_file import RERUN_NAME
 from mle_sam_ros.runtime.bundle import Bundle
 
 

@@ -15,11 +15,11 @@ from mle_sam_ros.replay.fleet.earlier import earlier_metrics
 from mle_sam_ros.replay.fleet.progress import FleetProgress
 from mle_sam_ros.replay.fleet.recordings import result_names
 from mle_sam_ros.replay.fleet.task import replay_recording
-from mle_sam_ros.replay.latency import LATENCY_NAME
 from mle_sam_ros.replay.output_directory import output_directory
 from mle_sam_ros.replay.replay import RESULT_NAMES
-from mle_sam_ros.replay.report import write_report
+from mle_sam_ros.replay.report.report import write_report
 from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME, write_json
+from mle_sam_ros.replay.score.latency import LATENCY_NAME
 from mle_sam_ros.replay.session import Settings
 from mle_sam_ros.runtime.bundle import Bundle
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay import charts
-from mle_sam_ros.replay.causes import noted_text
-from mle_sam_ros.replay.evaluation import Moment
-from mle_sam_ros.replay.signs import Sign
+from mle_sam_ros.replay.report import charts
+from mle_sam_ros.replay.report.causes import noted_text
+from mle_sam_ros.replay.report.signs import Sign
+from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 

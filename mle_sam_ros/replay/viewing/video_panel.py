@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 from mle_sam_ros.core.manifest import Manifest, ModalitySpec
 from mle_sam_ros.core.metrics import NO_CLASS
-from mle_sam_ros.replay.evaluation import Moment
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
-from mle_sam_ros.replay.tiles import (
+from mle_sam_ros.replay.report.sheet import FAINT, INK, Sheet
+from mle_sam_ros.replay.report.tiles import (
     camera_tile,
     error_tile,
     mask_tile,
@@ -16,6 +15,7 @@ from mle_sam_ros.replay.tiles import (
     truth_tile,
     weight_bar,
 )
+from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 PANEL_HW = (680, 1280)

@@ -12,11 +12,11 @@ from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.calibration import Calibration
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.edges import depth_edges, edge_nearness, event_edges
-from mle_sam_ros.replay.event_distance import event_points
-from mle_sam_ros.replay.extrinsic_pictures import contact_sheet, event_picture, lidar_picture
-from mle_sam_ros.replay.extrinsic_score import EdgeMatch, ExtrinsicScore, score_extrinsic
-from mle_sam_ros.replay.moments import Moment, read_moments
+from mle_sam_ros.replay.extrinsics.edges import depth_edges, edge_nearness, event_edges
+from mle_sam_ros.replay.extrinsics.event_distance import event_points
+from mle_sam_ros.replay.extrinsics.moments import Moment, read_moments
+from mle_sam_ros.replay.extrinsics.pictures import contact_sheet, event_picture, lidar_picture
+from mle_sam_ros.replay.extrinsics.score import EdgeMatch, ExtrinsicScore, score_extrinsic
 from mle_sam_ros.replay.output_directory import output_directory
 import numpy as np
 

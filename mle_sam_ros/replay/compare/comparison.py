@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.compare_blocks import Interval, PairedBlocks
-from mle_sam_ros.replay.compare_figures import figures
-from mle_sam_ros.replay.compare_run import Run
+from mle_sam_ros.replay.compare.blocks import Interval, PairedBlocks
+from mle_sam_ros.replay.compare.figures import figures
+from mle_sam_ros.replay.compare.run import Run
 
 # What may differ between runs that shall be compared: only the time it takes depends on it.
 _ENGINE_ARGUMENTS = frozenset({'backend', 'threads', 'reuse_features'})

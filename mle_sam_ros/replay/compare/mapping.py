@@ -4,9 +4,9 @@ from collections.abc import Sequence
 import math
 from typing import Any
 
-from mle_sam_ros.replay.compare import Comparison, Difference
-from mle_sam_ros.replay.compare_run import Run
-from mle_sam_ros.replay.compare_tolerances import Verdict
+from mle_sam_ros.replay.compare.comparison import Comparison, Difference
+from mle_sam_ros.replay.compare.run import Run
+from mle_sam_ros.replay.compare.tolerances import Verdict
 
 _SCHEMA = 'mle_sam_ros/comparison/1'
 

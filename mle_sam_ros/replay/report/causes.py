@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mle_sam_ros.replay.evaluation import Moment
-from mle_sam_ros.replay.signs import Sign
+from mle_sam_ros.replay.report.signs import Sign
+from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 # Less than this between frames with and without a fact explains nothing.

@@ -12,11 +12,11 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import NO_CLASS
 from mle_sam_ros.core.painted_points import GREY
 from mle_sam_ros.core.rig import Mounts
-from mle_sam_ros.replay.changes import Change
-from mle_sam_ros.replay.encoded import encoded
-from mle_sam_ros.replay.rerun_blueprint import blueprint
-from mle_sam_ros.replay.tiles import error_tile, MODALITY_COLOURS, raster_tile
+from mle_sam_ros.replay.report.tiles import error_tile, MODALITY_COLOURS, raster_tile
 from mle_sam_ros.replay.view import View
+from mle_sam_ros.replay.viewing.changes import Change
+from mle_sam_ros.replay.viewing.encoded import encoded
+from mle_sam_ros.replay.viewing.rerun_blueprint import blueprint
 import numpy as np
 
 RERUN_NAME = 'drive.rrd'

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mle_sam_ros.core.pipeline import Prediction
-from mle_sam_ros.replay.conditions import Conditions
+from mle_sam_ros.replay.score.conditions import Conditions
 
 
 @dataclass(frozen=True)

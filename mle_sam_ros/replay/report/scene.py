@@ -7,7 +7,7 @@ import cv2
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.tiles import (
+from mle_sam_ros.replay.report.tiles import (
     camera_tile,
     confidence_tile,
     error_tile,

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import cv2
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.scene import CAMERA, decode_picture, MASK, Scene, TRUTH
-from mle_sam_ros.replay.sheet import FAINT, INK, Sheet
-from mle_sam_ros.replay.tiles import (
+from mle_sam_ros.replay.report.scene import CAMERA, decode_picture, MASK, Scene, TRUTH
+from mle_sam_ros.replay.report.sheet import FAINT, INK, Sheet
+from mle_sam_ros.replay.report.tiles import (
     blank_tile,
     MODALITY_COLOURS,
     weight_bar,

@@ -15,10 +15,10 @@ from mle_sam_ros.core.outputs import colour_label_map, overlay
 from mle_sam_ros.core.painted_points import PAINTED_POINT
 from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
-from mle_sam_ros.replay.changes import Change
-from mle_sam_ros.replay.encoded import encoded
-from mle_sam_ros.replay.tiles import error_tile
+from mle_sam_ros.replay.report.tiles import error_tile
 from mle_sam_ros.replay.view import View
+from mle_sam_ros.replay.viewing.changes import Change
+from mle_sam_ros.replay.viewing.encoded import encoded
 import numpy as np
 
 ANNOTATED_NAME = 'annotated.mcap'

@@ -6,8 +6,8 @@ import cv2
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.events import Events
-from mle_sam_ros.replay.edges import depth_edges
-from mle_sam_ros.replay.sheet import Colour, FAINT, Sheet
+from mle_sam_ros.replay.extrinsics.edges import depth_edges
+from mle_sam_ros.replay.report.sheet import Colour, FAINT, Sheet
 import numpy as np
 
 _NEAR_M, _FAR_M = 2.0, 60.0

@@ -6,11 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mle_sam_ros.replay.annotated import Annotated, ANNOTATED_NAME
-from mle_sam_ros.replay.changes import Changes
-from mle_sam_ros.replay.rerun_file import RERUN_NAME, RerunFile
 from mle_sam_ros.replay.session import Session
 from mle_sam_ros.replay.view import View
+from mle_sam_ros.replay.viewing.annotated import Annotated, ANNOTATED_NAME
+from mle_sam_ros.replay.viewing.changes import Changes
+from mle_sam_ros.replay.viewing.rerun_file import RERUN_NAME, RerunFile
 
 
 class Viewers:

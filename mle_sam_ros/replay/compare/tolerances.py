@@ -8,8 +8,8 @@ import math
 import re
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.compare import Comparison, Difference
-from mle_sam_ros.replay.compare_figures import Kind, kind_of, SHORT_NAMES
+from mle_sam_ros.replay.compare.comparison import Comparison, Difference
+from mle_sam_ros.replay.compare.figures import Kind, kind_of, SHORT_NAMES
 
 # What a CI that asks for nothing else holds a candidate to; patterns that meet nothing are well.
 GATE = (

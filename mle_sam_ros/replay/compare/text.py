@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import math
 import textwrap
 
-from mle_sam_ros.replay.compare import Comparison, Difference
-from mle_sam_ros.replay.compare_blocks import CONFIDENCE_PERCENT, NUM_RESAMPLES
-from mle_sam_ros.replay.compare_figures import Kind, kind_of
-from mle_sam_ros.replay.compare_run import Run
-from mle_sam_ros.replay.compare_tolerances import Verdict
+from mle_sam_ros.replay.compare.blocks import CONFIDENCE_PERCENT, NUM_RESAMPLES
+from mle_sam_ros.replay.compare.comparison import Comparison, Difference
+from mle_sam_ros.replay.compare.figures import Kind, kind_of
+from mle_sam_ros.replay.compare.run import Run
+from mle_sam_ros.replay.compare.tolerances import Verdict
 
 _WIDTH = 80
 _WHOLE = {

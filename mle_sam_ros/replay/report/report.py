@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.aggregate import FleetRow
-from mle_sam_ros.replay.album import Album
-from mle_sam_ros.replay.causes import find_causes
-from mle_sam_ros.replay.course import Course
-from mle_sam_ros.replay.evaluation import Moment
-from mle_sam_ros.replay.report_scene import scene_view
-from mle_sam_ros.replay.tiles import ERROR_SURE, ERROR_UNSURE, MODALITY_COLOURS, UNKNOWN
+from mle_sam_ros.replay.report.album import Album
+from mle_sam_ros.replay.report.causes import find_causes
+from mle_sam_ros.replay.report.course import Course
+from mle_sam_ros.replay.report.tiles import ERROR_SURE, ERROR_UNSURE, MODALITY_COLOURS, UNKNOWN
+from mle_sam_ros.replay.report.wording import scene_view
+from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 _TEMPLATES = Path(__file__).parent / 'templates'

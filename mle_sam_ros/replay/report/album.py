@@ -5,8 +5,8 @@ import math
 
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.scene import Scene, scene_of, SMALL
-from mle_sam_ros.replay.signs import Signs
+from mle_sam_ros.replay.report.scene import Scene, scene_of, SMALL
+from mle_sam_ros.replay.report.signs import Signs
 
 _A_WHILE = 8  # frames
 _SECOND_NS = 1_000_000_000

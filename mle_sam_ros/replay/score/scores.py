@@ -7,8 +7,8 @@ from typing import Any
 from mle_sam_ros.core.boundary import WIDTH_OF_DIAGONAL
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.core.overlap import iou_of, mean_iou
-from mle_sam_ros.replay.subsets import subset_keys
-from mle_sam_ros.replay.tallies import (
+from mle_sam_ros.replay.score.subsets import subset_keys
+from mle_sam_ros.replay.score.tallies import (
     DISTANCES_M,
     Layout,
     overlap_mapping,

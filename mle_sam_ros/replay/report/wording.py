@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
-from mle_sam_ros.replay.causes import causes_in, covered, Finding, noted_text
-from mle_sam_ros.replay.scene import CAMERA, CONFIDENCE, ERROR, MASK, Scene, TRUTH
+from mle_sam_ros.replay.report.causes import causes_in, covered, Finding, noted_text
+from mle_sam_ros.replay.report.scene import CAMERA, CONFIDENCE, ERROR, MASK, Scene, TRUTH
 import numpy as np
 
 _NUM_LOSSES = 4

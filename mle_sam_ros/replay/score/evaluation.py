@@ -13,13 +13,13 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.overlap import mean_iou
-from mle_sam_ros.replay.conditions import Conditions, Span
 from mle_sam_ros.replay.frame import Frame
-from mle_sam_ros.replay.latency import Latency
-from mle_sam_ros.replay.ranges import Ranges
-from mle_sam_ros.replay.steadiness import Steadiness
-from mle_sam_ros.replay.subsets import subset_key
-from mle_sam_ros.replay.tallies import Block, DISTANCES_M, Layout, Tallies, Tally
+from mle_sam_ros.replay.score.conditions import Conditions, Span
+from mle_sam_ros.replay.score.latency import Latency
+from mle_sam_ros.replay.score.ranges import Ranges
+from mle_sam_ros.replay.score.steadiness import Steadiness
+from mle_sam_ros.replay.score.subsets import subset_key
+from mle_sam_ros.replay.score.tallies import Block, DISTANCES_M, Layout, Tallies, Tally
 import numpy as np
 
 _BLOCK_NS = 1_000_000_000

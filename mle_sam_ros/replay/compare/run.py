@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.core.errors import InputError
-from mle_sam_ros.replay.compare_blocks import Blocks, read_blocks
+from mle_sam_ros.replay.compare.blocks import Blocks, read_blocks
 
 _METRICS, _LATENCY = 'mle_sam_ros/metrics/1', 'mle_sam_ros/latency/1'
 # A day of drives takes some ten megabytes.
