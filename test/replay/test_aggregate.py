@@ -7,12 +7,12 @@ from pathlib import Path
 
 from bundles import CLASSES, write_tiny_bundle
 from jsonschema import Draft202012Validator
-from mle_sam_ros import replay as replay_package
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.image import decode_label_image
 from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.core.stamp import stamp_ns
+from mle_sam_ros.replay import score
 from mle_sam_ros.replay.aggregate import aggregate, aggregate_latency, FleetRow
 from mle_sam_ros.replay.replay import replay
 from mle_sam_ros.replay.session import Settings
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from tiny_drive import write_drive
 
-SCHEMA = json.loads((Path(replay_package.__file__).parent / 'score' / 'metrics.schema.json').read_text())
+SCHEMA = json.loads((Path(score.__file__).parent / 'metrics.schema.json').read_text())
 
 
 @pytest.fixture(scope='module')

@@ -12,15 +12,15 @@ import shutil
 from bundles import write_tiny_bundle
 from fleet_bench import one_process
 from jsonschema import Draft202012Validator
-from mle_sam_ros import replay as replay_package
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.replay import score
 from mle_sam_ros.replay.fleet.cluster import Failure
 from mle_sam_ros.replay.fleet.fleet import replay_fleet
 from mle_sam_ros.replay.session import Settings
 import pytest
 from tiny_drive import write_drive
 
-SCHEMA = json.loads((Path(replay_package.__file__).parent / 'score' / 'metrics.schema.json').read_text())
+SCHEMA = json.loads((Path(score.__file__).parent / 'metrics.schema.json').read_text())
 
 
 class HereCluster:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from bundles import write_tiny_bundle
 from jsonschema import Draft202012Validator
-from mle_sam_ros import replay as replay_package
+from mle_sam_ros.replay import score
 from mle_sam_ros.replay.replay import replay, Settings
 from mle_sam_ros.replay.score.tallies import SCHEMA
 import pytest
 from tiny_drive import write_drive
 
-CONTENT = json.loads((Path(replay_package.__file__).parent / 'score' / 'metrics.schema.json').read_text())
+CONTENT = json.loads((Path(score.__file__).parent / 'metrics.schema.json').read_text())
 
 
 @pytest.fixture(scope='module')
