@@ -113,6 +113,7 @@ def _drive(
         'is_scored': is_scored,
         'findings': [item for item in findings if not math.isnan(item.drop)],
         'worst': views(album.worst),
+        'usual': float(np.nanmean(scores)),
         'even': views(album.even),
         'course': Course(manifest, moments, album.signs.confidences, timeline, signs, start_ns)
         if len(moments) > 1
