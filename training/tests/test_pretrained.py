@@ -166,7 +166,7 @@ def test_a_file_that_is_no_checkpoint(tiny, tmp_path, content, message):
     path = tmp_path / 'sam2.pt'
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(InputError, match=rf'sam2\.pt: expected a checkpoint of SAM 2.*{message}'):
+    with pytest.raises(InputError, match=rf'sam2\.pt: expected a checkpoint of SAM.*{message}'):
         load_pretrained(MleSam(tiny), path)
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_is_no_checkpoint(tiny, tmp_path, content, message):
     ('content', 'message'),
     [
         ({'model': {'weight': Path('x')}}, 'other objects'),
-        ({'weight': torch.zeros(1)}, 'got weight; choose'),
+        ({'weight': torch.zeros(1)}, 'got SAM 2 of an unknown size'),
         ({'model': {'weight': 3}}, 'got model; choose'),
         ({'model': {}}, 'got model; choose'),
         (torch.zeros(1), 'got Tensor; choose'),

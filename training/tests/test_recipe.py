@@ -149,7 +149,7 @@ def test_a_stage_that_is_not_there():
         (('experts', 'batch'), 0, r'stage\.batch'),
         (('experts', 'accumulate'), 3, r'accumulate: expected a divisor of batch 4, got 3'),
         (('experts', 'augmentation'), {'scale': [2.0, 1.0]}, r'augmentation\.scale'),
-        (('pretrained',), 'sam2.pt', 'got both'),
+        (('pretrained',), 'sam2.pt', 'got trunk and pretrained'),
         (('trunk',), None, 'got neither'),
     ],
 )
