@@ -15,12 +15,14 @@ SAM2_MODULES ?= build/sam2
 demo: $(VENV)/.node
 	$(BIN)/mle-sam demo --out out/demo
 
-# Most tests of ROS wait; those of training compute meanwhile, and have their say at the end.
+# Tests over DDS keep time, so they run alone; then those of training beside all others, and have
+# their say at the end.
 test: $(VENV)/.training | browser
+	$(BIN)/python -m pytest -q test/ros test/faults; dds=$$?; \
 	$(BIN)/python -m pytest -q training/tests > $(VENV)/training_tests.log 2>&1 & training=$$!; \
-	$(BIN)/python -m pytest -q test; status=$$?; \
-	wait $$training || status=$$?; \
-	cat $(VENV)/training_tests.log; exit $$status
+	$(BIN)/python -m pytest -q test --ignore=test/ros --ignore=test/faults; others=$$?; \
+	wait $$training; training=$$?; cat $(VENV)/training_tests.log; \
+	exit $$((dds | others | training))
 
 faults: $(VENV)/.node
 	MLE_SAM_FAULT_TABLE=docs/faults.md $(BIN)/python -m pytest -q test/faults

@@ -181,7 +181,7 @@ def _remote_ray(address: str) -> Iterator[Mapping[str, float]]:
         try:
             with _own_signals(), warnings.catch_warnings():
                 warnings.simplefilter('ignore')
-                ray.init(address, log_to_driver=False, logging_level='ERROR')
+                _connect(ray, address)
         except Exception as error:  # the library has no common base for its exceptions
             raise InputError(
                 f'{address}: expected a Ray cluster with Ray {ray.__version__} and this Python, '
@@ -190,6 +190,18 @@ def _remote_ray(address: str) -> Iterator[Mapping[str, float]]:
         try:
             yield ray.cluster_resources()
         finally:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    """A busy head may take longer to begin a session than Ray waits: it is asked three times."""
+    for attempt in range(3):
+        try:
+            ray.init(address, log_to_driver=False, logging_level='ERROR')
+            return
+        except ConnectionAbortedError:
+            if attempt == 2:
+                raise
             ray.shutdown()
 
 
