@@ -165,23 +165,14 @@ class Sam1EncoderNames(Sam1Names):
         return not name.startswith('image_encoder.')
 
 
-class NoNames(Names):
-    """A family without a frozen part: nothing is taken."""
+class CwsamNames(Sam1Names):
+    """The first SAM under CWSAM, which has one mask token, and much of its own beside."""
 
-    title = 'nothing'
-    decoder = ''
-    left = ('',)
+    left = (*Sam1Names.left, 'mask_decoder.iou_prediction_head.')
 
     def is_new(self, name: str, weights: Mapping[str, torch.Tensor]) -> bool:
-        """See `Names`: everything."""
-        return True
-
-    def recognise(self, weights: Mapping[str, torch.Tensor]) -> str:
         """See `Names`."""
-        return 'at all'
-
-    def _shared(self, name: str) -> str:
-        return name
+        return name.startswith(('prompts.', 'adapters.')) or '.class_upscaling.' in name
 
 
 def _recognise(

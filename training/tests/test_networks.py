@@ -7,6 +7,7 @@ from mle_sam.cmnext_config import CmnextConfig
 from mle_sam.config import NetworkConfig, plain_network
 from mle_sam.export.bundle import golden_arrays
 from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
+from mle_sam.pretrained import start_from
 from mle_sam.vit_config import CwsamConfig, SamLoraConfig, TsSamConfig
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def loss_path(model, config) -> list[torch.Tensor]:
     segmentation = model(some_rasters(config, 2), torch.ones(2, len(names), dtype=torch.bool))
     (path,) = segmentation.paths
     return path
+
+
+def test_what_is_frozen_starts_from_the_stage_before(config):
+    if not config.has_frozen_part:
+        pytest.skip('nothing of it is frozen')
+    trunk, model = build_network(config.trunk()), build_network(config)
+    start_from(model, trunk.state_dict())
+    given = trunk.state_dict()
+    for name, value in model.state_dict().items():
+        if name.startswith(FROZEN) and '.experts.' not in name:
+            assert torch.equal(value, given[name]), name
 
 
 @torch.inference_mode()

@@ -13,18 +13,16 @@ from torchvision.models import resnet18, resnet50
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mle_sam.ad_sam_config import AdSamConfig, RESNET_CHANNELS
-from mle_sam.config import MleSamConfig, Stage
+from mle_sam.config import MleSamConfig
 from mle_sam.encoder import MultiModalEncoder
-from mle_sam.models.averaging import averaged
+from mle_sam.models.averaging import AveragingNetwork
 from mle_sam.models.deformable import DeformableConv, SampledConv
-from mle_sam.models.network import Network, Segmentation
 from mle_sam.models.sam_vit import build_vit, encode_image
-from mle_sam.normalisation import Normalisation
 from mle_sam.pretrained_names import Names, Sam1EncoderNames, Sam2EncoderNames
 from mle_sam.vit_config import VIT_SIZES
 
 
-class AdSam(Network):
+class AdSam(AveragingNetwork):
     """Encode twice, fuse at 1/16 of the input, decode to 1/4 with what the ResNet saw on its way.
 
     Attributes:
@@ -34,8 +32,7 @@ class AdSam(Network):
     config: AdSamConfig
 
     def __init__(self, config: AdSamConfig):
-        super().__init__(config, (config.num_classes,))
-        self.normalise = Normalisation(config.modalities)
+        super().__init__(config)
         self.image_encoder = _build_encoder(config)
         self.backbone = _build_backbone(config)
         *skips, last = RESNET_CHANNELS[config.backbone]
@@ -75,16 +72,6 @@ class AdSam(Network):
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             x = stage(x, skip)
         return self.head(x)
-
-    def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
-        """There is one modality: its maps as they are."""
-        (maps_MBKhw,) = levels
-        return averaged(maps_MBKhw, present_BM)
-
-    def trainable(self, stage: Stage) -> set[str]:
-        """Everything but SAM's encoder; there is no trunk of this kind."""
-        own = (name for name, _ in self.named_parameters())
-        return {name for name in own if not name.startswith('image_encoder.')}
 
     def rate_of(self, name: str) -> float:
         """See `Network`: the ResNet learns more slowly."""

@@ -17,7 +17,6 @@ from mle_sam.config import Stage
 from mle_sam.models.cmx import FeatureFusion, Rectification
 from mle_sam.models.network import Network, Segmentation
 from mle_sam.normalisation import Normalisation
-from mle_sam.pretrained_names import NoNames
 
 NUM_HEADS = (1, 2, 5, 8)
 _MLP_RATIOS = (8, 8, 4, 4)  # of the branch of the other sensors
@@ -31,7 +30,6 @@ class Cmnext(Network):
     """
 
     config: CmnextConfig
-    checkpoint_names = NoNames()
 
     def __init__(self, config: CmnextConfig):
         size, others = config.widths, config.modality_names[1:]

@@ -14,27 +14,23 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mle_sam.config import Stage
 from mle_sam.decoder import NoPrompt
-from mle_sam.models.averaging import averaged
+from mle_sam.models.averaging import AveragingNetwork
 from mle_sam.models.high_pass import HighPass
-from mle_sam.models.network import Network, Segmentation
 from mle_sam.models.sam_vit import build_vit, embed_patches, finish, PATCH
-from mle_sam.normalisation import Normalisation
-from mle_sam.pretrained_names import Sam1Names
+from mle_sam.pretrained_names import CwsamNames
 from mle_sam.vit_config import CwsamConfig, VitSize
 
 
-class Cwsam(Network):
+class Cwsam(AveragingNetwork):
     """Encode and decode each modality by itself; average the masks."""
 
     config: CwsamConfig
-    checkpoint_names = Sam1Names()
+    checkpoint_names = CwsamNames()
 
     def __init__(self, config: CwsamConfig):
-        super().__init__(config, (config.num_classes,))
+        super().__init__(config)
         size, names = config.widths, config.modality_names
-        self.normalise = Normalisation(config.modalities)
         self.image_encoder = build_vit(size)
         self.high_pass = HighPass(config.input_hw, config.low_frequencies)
         self.prompts = nn.ModuleDict({name: Prompts(config) for name in names})
@@ -53,19 +49,6 @@ class Cwsam(Network):
             tokens = _adapted(block, tokens + prompt, *pair, self.config.adapter_scale)
         features = finish(vit, tokens)
         return [self.mask_decoders[modality](features, self.prompt_encoder)]
-
-    def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
-        """The mean of the maps that are there."""
-        (maps_MBKhw,) = levels
-        return averaged(maps_MBKhw, present_BM)
-
-    def trainable(self, stage: Stage) -> set[str]:
-        """Adapters, prompts and the decoders, whole; there is no trunk of this kind."""
-        return {
-            name
-            for name, _ in self.named_parameters()
-            if not name.startswith(('image_encoder.', 'prompt_encoder.'))
-        }
 
 
 class Adapter(nn.Module):
@@ -122,7 +105,7 @@ class ClassWiseDecoder(nn.Module):
             nn.ConvTranspose2d(width // 4, width // 8, 2, 2),
             nn.GELU(),
         )
-        self.hypernetwork = MLP(width, width, width // 8, 3)
+        self.output_hypernetworks_mlps = nn.ModuleList([MLP(width, width, width // 8, 3)])
         self.class_upscaling = nn.Sequential(
             nn.ConvTranspose2d(width // 4, width // 4, 2, 2),
             LayerNorm2d(width // 4),
@@ -141,7 +124,8 @@ class ClassWiseDecoder(nn.Module):
         after = after.transpose(1, 2).reshape(before.shape)
         both = torch.cat([self.output_upscaling(after), self.output_upscaling(before)], 1)
         maps = self.class_upscaling(both).unflatten(1, (-1, self.num_classes))
-        return torch.einsum('bc,bckhw->bkhw', self.hypernetwork(hidden[:, 1]), maps)
+        (hypernetwork,) = self.output_hypernetworks_mlps
+        return torch.einsum('bc,bckhw->bkhw', hypernetwork(hidden[:, 1]), maps)
 
 
 def _adapters(config: CwsamConfig) -> nn.ModuleList:

@@ -40,7 +40,8 @@ class Network(nn.Module, ABC):
         feature_channels: of the maps that pass from encoders to decoder, at 1/4 and, where there
             are more, at 1/8 and 1/16.
         enlarge: adds up logits at the input's size.
-        checkpoint_names: of the family that it starts from.
+        checkpoint_names: of the family that it starts from, where the configuration has a frozen
+            part.
     """
 
     checkpoint_names: Names

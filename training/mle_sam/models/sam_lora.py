@@ -15,18 +15,13 @@ from torch import nn
 from mle_sam.config import Stage
 from mle_sam.decoder import build_mask_decoder, decode_masks, NoPrompt
 from mle_sam.lora import LoraLinear
-from mle_sam.models.averaging import averaged
-from mle_sam.models.network import Network, Segmentation
+from mle_sam.models.averaging import AveragingNetwork, FROZEN
 from mle_sam.models.sam_vit import build_vit, embed_patches, finish
-from mle_sam.normalisation import Normalisation
 from mle_sam.pretrained_names import Sam1Names
 from mle_sam.vit_config import SamLoraConfig
 
-# What the second stage leaves as SAM's authors, or the first stage, have trained it.
-SAM_OWN = ('image_encoder.', 'prompt_encoder.')
 
-
-class SamLora(Network):
+class SamLora(AveragingNetwork):
     """Encode and decode each modality by itself; average.
 
     Parameter names are those of SAM checkpoints where the parameter is SAM's, but for
@@ -37,9 +32,8 @@ class SamLora(Network):
     checkpoint_names = Sam1Names()
 
     def __init__(self, config: SamLoraConfig):
-        super().__init__(config, (config.num_classes,))
+        super().__init__(config)
         size, names = config.widths, config.modality_names
-        self.normalise = Normalisation(config.modalities)
         self.image_encoder = build_vit(size)
         self.lora_layers: list[LoraLinear] = []
         if config.lora_rank:
@@ -68,11 +62,6 @@ class SamLora(Network):
         features = finish(self.image_encoder, tokens)
         return [decode_masks(self.mask_decoders[modality], self.prompt_encoder, [features])]
 
-    def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
-        """The mean of the masks that are there."""
-        (masks_MBKhw,) = levels
-        return averaged(masks_MBKhw, present_BM)
-
     def trainable(self, stage: Stage) -> set[str]:
         """All, or all but SAM's encoder and the decoders' transformers, as in MLE-SAM."""
         if stage == 'trunk':
@@ -80,7 +69,7 @@ class SamLora(Network):
         return {
             name
             for name, _ in self.named_parameters()
-            if '.experts.' in name or not (name.startswith(SAM_OWN) or '.transformer.' in name)
+            if '.experts.' in name or not (name.startswith(FROZEN) or '.transformer.' in name)
         }
 
     def without_gradient(self) -> set[str]:

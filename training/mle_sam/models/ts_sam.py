@@ -7,30 +7,26 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mle_sam.config import Stage
-from mle_sam.models.averaging import averaged
-from mle_sam.models.network import Network, Segmentation
+from mle_sam.models.averaging import AveragingNetwork
 from mle_sam.models.sam_vit import build_vit, embed_patches, finish
-from mle_sam.normalisation import Normalisation
 from mle_sam.pretrained_names import Sam1EncoderNames
 from mle_sam.vit_config import TsSamConfig
 
 Scales = list[torch.Tensor]  # maps at 1/4 and 1/8 of the input
 
 
-class TsSam(Network):
+class TsSam(AveragingNetwork):
     """SAM's encoder with adapters beside it, a refinement of its blocks, and their fusion."""
 
     config: TsSamConfig
     checkpoint_names = Sam1EncoderNames()
 
     def __init__(self, config: TsSamConfig):
-        super().__init__(config, (config.num_classes,))
+        super().__init__(config)
         size, side, refined = config.widths, config.side_width, config.refined_width
         blocks = range(size.depth)
         self.side_blocks = config.side_blocks or tuple(blocks)
         self.refined_blocks = config.refined_blocks or tuple(blocks)
-        self.normalise = Normalisation(config.modalities)
         self.image_encoder = build_vit(size)
         self.side_start = nn.Linear(size.embed_dim, side)
         self.side_adapters = nn.ModuleList(
@@ -66,16 +62,6 @@ class TsSam(Network):
         refined = _summed(next(refinements)(features), refined)
         stream, _ = end(features, stream)
         return [self.fusion(stream, refined)]
-
-    def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
-        """There is one modality: its maps as they are."""
-        (maps_MBKhw,) = levels
-        return averaged(maps_MBKhw, present_BM)
-
-    def trainable(self, stage: Stage) -> set[str]:
-        """Everything but SAM's encoder; there is no trunk of this kind."""
-        own = (name for name, _ in self.named_parameters())
-        return {name for name in own if not name.startswith('image_encoder.')}
 
 
 class SideAdapter(nn.Module):
