@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from mcap.writer import CompressionType, Writer
@@ -125,12 +124,7 @@ class BagWriter:
     def __enter__(self) -> 'BagWriter':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self.close()
         else:

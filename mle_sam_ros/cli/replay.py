@@ -16,7 +16,7 @@ from mle_sam_ros.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mle_sam_ros.replay.replay import Settings
+    from mle_sam_ros.replay.session import Settings
 
 _MOTIONS = ('none', 'odometry', 'twist', 'tf')
 
@@ -104,7 +104,7 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
     from mle_sam_ros.bags.settings_file import read_rig_settings
     from mle_sam_ros.core.settings import RigSettings
     from mle_sam_ros.replay.faults.parse import parse_fault
-    from mle_sam_ros.replay.replay import Settings
+    from mle_sam_ros.replay.session import Settings
 
     rig = read_rig_settings(options.params) if options.params else RigSettings()
     if options.motion:

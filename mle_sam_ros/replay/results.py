@@ -18,6 +18,7 @@ from mle_sam_ros.replay.score.latency import LATENCY_NAME
 from mle_sam_ros.replay.score.tallies import METRICS_NAME
 from mle_sam_ros.replay.viewing.video import Video
 from mle_sam_ros.replay.viewing.video_panel import video_panel
+import numpy as np
 
 REPORT_NAME = 'report.html'
 OVERLAY_NAME = 'overlay.png'
@@ -60,14 +61,29 @@ class Results:
         self._album = Album(manifest)
         self._video = Video(directory / VIDEO_NAME) if with_video else None
 
-    def add(self, frame: Frame) -> None:
-        """Take in the next frame."""
+    def add(
+        self, frame: Frame, subset_masks: Mapping[frozenset[str], np.ndarray] | None = None
+    ) -> float:
+        """Take in the next frame.
+
+        Args:
+            frame: after all before it.
+            subset_masks: what fewer of its sensors make of it, (H, W) uint8 class ids; only of
+                frames with ground truth.
+
+        Returns:
+            The frame's mIoU, 0 to 1; NaN without ground truth.
+        """
         moment = self.evaluation.add(frame)
+        for subset, label_map in (subset_masks or {}).items():
+            assert frame.truth is not None, 'subsets are segmented only to be scored'
+            self.evaluation.add_subset(subset, label_map, frame.truth)
         self._album.add(frame, moment.miou)
         if self._video is not None:
             start_ns = self.evaluation.moments[0].stamp_ns
             panel = video_panel(frame, moment, self._manifest, start_ns)
             self._video.add(frame.stamp_ns, panel)
+        return moment.miou
 
     def write(self, title: str, metrics: Mapping[str, Any]) -> None:
         """Write `metrics.json`, `latency.json`, `report.html` and, of any frame, `overlay.png`.

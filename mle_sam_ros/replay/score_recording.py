@@ -56,8 +56,8 @@ def score_recording(settings: Settings, recording_path: Path, directory: Path) -
                 statuses['sensors'],
             )
             truth = session.truth_of(prediction)
-            results.add(_recorded_frame(recorded, frame_of(prediction, truth)))
-            session.score_subsets(prediction, truth, results)
+            frame = _recorded_frame(recorded, frame_of(prediction, truth))
+            results.add(frame, session.subset_masks(prediction, truth))
         compared = {**agreement.to_mapping(), 'masks_unknown_to_replay': recording.count_unused()}
         metrics = {
             'agreement': compared,

@@ -128,14 +128,6 @@ class Session:
             )
         }
 
-    def score_subsets(
-        self, prediction: Prediction, truth: np.ndarray | None, results: Results
-    ) -> None:
-        """Add what each smaller subset of the sensors makes of it, where the settings ask."""
-        for subset, label_map in self.subset_masks(prediction, truth).items():
-            assert truth is not None, 'subsets are segmented only to be scored'
-            results.evaluation.add_subset(subset, label_map, truth)
-
     def metrics(self, results: Results, frames: Mapping[str, Any]) -> dict[str, Any]:
         """The content of `metrics.json`.
 

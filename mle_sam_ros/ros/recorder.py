@@ -5,7 +5,6 @@ from pathlib import Path
 import sys
 import threading
 import time
-from types import TracebackType
 
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.core.errors import InputError
@@ -128,12 +127,7 @@ class Recorder:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._executor.shutdown()
         rclpy.shutdown(context=self._context)
         self._thread.join()

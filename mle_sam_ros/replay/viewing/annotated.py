@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 import json
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 from mle_sam_ros.bags import messages
@@ -193,10 +192,5 @@ class Annotated:
         self._bag.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._bag.__exit__(kind, error, traceback)
+    def __exit__(self, *exception: Any) -> None:
+        self._bag.__exit__(*exception)

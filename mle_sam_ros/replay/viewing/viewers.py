@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mle_sam_ros.replay.session import Session
@@ -65,10 +64,5 @@ class Viewers:
     def __enter__(self) -> 'Viewers':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._files.__exit__(kind, error, traceback)
+    def __exit__(self, *exception: Any) -> None:
+        self._files.__exit__(*exception)
