@@ -20,6 +20,8 @@ _LATCHED_QOS = {**_RELIABLE, 'depth': 100, 'durability': 'transient_local'}
 # Ticks of /clock per second: rosbag2 gives messages no tick of their own beside these.
 _CLOCK_HZ = 200
 _ACKNOWLEDGED_MS = 10_000
+# A participant that missed the first announcements of another hears the next one 3 s later.
+_DISCOVERY_S = 3.5
 _RESUME = ('/rosbag2_player/resume', 'rosbag2_interfaces/srv/Resume')
 
 
@@ -104,7 +106,7 @@ def _wait_for_publishers(
                     f'{wait_s:g} s, got nothing on {", ".join(missing)}; see its output'
                 )
             time.sleep(0.1)
-        time.sleep(1.0)  # for the node to match, too
+        time.sleep(_DISCOVERY_S)  # for those who listen to find them, too
     finally:
         rclpy.shutdown(context=context)
 

@@ -172,10 +172,11 @@ def test_a_lidar_on_atomic_time_is_out_of_sync_and_recovers(tmp_path):
         drive(5, ahead_ns)
         bench.next_diagnostics(1)
         values, message = bench.values('input lidar'), bench.status('input lidar').message
-        drive(4, 0)
-        recovered = bench.values('input lidar')
+        deadline_s = time.monotonic() + 30
+        while bench.values('input lidar')['state'] != 'ok':
+            assert time.monotonic() < deadline_s, bench.status('input lidar').message
+            drive(1, 0)
     assert values['state'] == 'out_of_sync'
     assert 'in_future' in message
     assert 'TAI is 37 s ahead of UTC' in message
     assert float(values['delay_ms']) == pytest.approx(-36_900, abs=500)
-    assert recovered['state'] == 'ok'
