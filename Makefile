@@ -6,7 +6,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TORCH := torch==2.13.0
+# PyTorch's wheels for CUDA, which work without a GPU. Smaller ones, for processors alone:
+# make setup TORCH='torch==2.15.0 torchvision==0.29.2 --index-url https://download.pytorch.org/whl/cpu'
+TORCH := torch==2.15.0 torchvision==0.29.2
 SAM2 := sam2==1.1.0
 SAM2_MODULES ?= build/sam2
 
@@ -56,15 +58,15 @@ clean:
 # What the node, the replay and the simulation need: no torch.
 $(VENV)/.node: setup.py | system-libraries
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --upgrade pip setuptools
 	$(BIN)/pip install --quiet -e '.[jazzy,simulation,test]'
 	touch $@
 
-# sam2 comes without its dependencies: only its network modules are used, and its list would
-# bring torchvision in.
+# sam2 is built from source: with the torch that is here, as an environment of its own would fetch
+# another; without its CUDA code, which nothing here uses. What it needs is in training's own list.
 $(VENV)/.training: $(VENV)/.node training/pyproject.toml
 	$(BIN)/pip install --quiet $(TORCH)
-	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps $(SAM2)
+	SAM2_BUILD_CUDA=0 $(BIN)/pip install --quiet --no-deps --no-build-isolation $(SAM2)
 	$(BIN)/pip install --quiet -e training
 	touch $@
 
