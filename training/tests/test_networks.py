@@ -7,6 +7,12 @@ from mle_sam.cmnext_config import CmnextConfig
 from mle_sam.config import NetworkConfig, plain_network
 from mle_sam.export.bundle import golden_arrays
 from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
+from mle_sam.models.ad_sam import AdSam, ChannelAttention
+from mle_sam.models.build import build_network
+from mle_sam.models.cmnext import Cmnext, Hub
+from mle_sam.models.deformable import DeformableConv, SampledConv
+from mle_sam.models.high_pass import HighPass
+from mle_sam.models.ts_sam import Gate, TsSam
 from mle_sam.pretrained import start_from
 from mle_sam.vit_config import CwsamConfig, SamLoraConfig, TsSamConfig
 import numpy as np
@@ -14,16 +20,6 @@ import pytest
 import torch
 from torch.nn import functional as F
 from toy import HW
-
-pytest.importorskip('segment_anything', reason='the extra networks is not installed')
-pytest.importorskip('segmentation_models_pytorch', reason='the extra networks is not installed')
-
-from mle_sam.models.ad_sam import AdSam, ChannelAttention
-from mle_sam.models.build import build_network
-from mle_sam.models.cmnext import Cmnext, Hub
-from mle_sam.models.deformable import DeformableConv, SampledConv
-from mle_sam.models.high_pass import HighPass
-from mle_sam.models.ts_sam import Gate, TsSam
 
 FROZEN = ('image_encoder.', 'prompt_encoder.')
 

@@ -5,20 +5,17 @@ from dataclasses import replace
 from mle_sam.decoder import decode_masks
 from mle_sam.export.bundle import golden_arrays
 from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
-from mle_sam.pretrained import load_pretrained, start_from
-from mle_sam_ros.core.errors import InputError
-import numpy as np
-import pytest
-import torch
-from toy import HW
-
-pytest.importorskip('segment_anything', reason='the extra networks is not installed')
-
 from mle_sam.models.build import build_network
 from mle_sam.models.sam_lora import SamLora
 from mle_sam.models.sam_vit import build_vit
+from mle_sam.pretrained import load_pretrained, start_from
 from mle_sam.vit_config import SamLoraConfig
+from mle_sam_ros.core.errors import InputError
+import numpy as np
+import pytest
 from segment_anything.modeling import MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+import torch
+from toy import HW
 
 
 @pytest.fixture(scope='module')
