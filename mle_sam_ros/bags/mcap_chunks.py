@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import heappop, heappush
 import os
 import struct
+from threading import Lock
 from typing import BinaryIO
 from weakref import WeakSet
 import zlib
@@ -23,17 +24,25 @@ _CHUNK, _MESSAGE = 0x06, 0x05
 # Two chunks of a size that recorders make are worth having; of enormous ones, one at a time.
 _NUM_AHEAD = 2
 _MAX_BYTES_AHEAD = 32 << 20
+# Who reads other topics of the same drive comes by a few frames later.
+_MAX_BYTES_KEPT = 32 << 20
 
 _Message = tuple[int, str, memoryview]
 
 
 class Chunks:
-    """Reads the chunks of a file, as often as wanted, and several times at once."""
+    """Reads the chunks of a file, as often as wanted, and several times at once.
+
+    Whoever comes to a chunk shortly after another one finds it unpacked.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         """Set up; the position of the stream does not matter, and stays."""
         self._stream = stream
         self._reading: WeakSet[Ahead[memoryview]] = WeakSet()
+        self._lock = Lock()
+        self._kept: dict[int, memoryview] = {}  # by its place in the file, the latest last
+        self._num_bytes_kept = 0
 
     def messages(
         self, indexes: Sequence[ChunkIndex], topic_of: Mapping[int, str | None]
@@ -67,7 +76,7 @@ class Chunks:
 
     def _contents(self, indexes: Sequence[ChunkIndex]) -> Iterator[memoryview]:
         """What is in the chunks, in turn."""
-        contents = (_content(self._stream, index) for index in indexes)
+        contents = (self._content(index) for index in indexes)
         if any(index.uncompressed_size > _MAX_BYTES_AHEAD for index in indexes):
             yield from contents
             return
@@ -78,6 +87,19 @@ class Chunks:
         with Ahead(contents, _NUM_AHEAD) as following:
             self._reading.add(following)
             yield from following
+
+    def _content(self, index: ChunkIndex) -> memoryview:
+        """What is in a chunk; unpacked by one thread at a time, so that none is unpacked twice."""
+        place = index.chunk_start_offset
+        with self._lock:
+            content = self._kept.pop(place, None)
+            if content is None:
+                content = _content(self._stream, index)
+                self._num_bytes_kept += len(content)
+            self._kept[place] = content
+            while self._num_bytes_kept > _MAX_BYTES_KEPT:
+                self._num_bytes_kept -= len(self._kept.pop(next(iter(self._kept))))
+        return content
 
 
 def _start(index: ChunkIndex) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from bz2 import BZ2Decompressor
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from threading import Lock
 
 from lz4.frame import LZ4FrameDecompressor
 from mle_sam_ros.bags.event_arrays import EVENT_ARRAYS, EVENT_PACKET, packet_of_ros1
@@ -59,9 +60,10 @@ class Ros1File:
         self.topics |= dict.fromkeys(packets, (EVENT_PACKET, '', ''))
         self.num_messages = sum(item.msgcount for item in self._connections)
         self._store = new_typestore()
+        self._lock = Lock()  # all who read share a place in the file
 
     def raw(self, topics: Collection[str]) -> Iterator[tuple[int, str, bytes]]:
-        """(log_time_ns, topic, cdr) of these topics.
+        """(log_time_ns, topic, cdr) of these topics; several threads may read at a time.
 
         Raises:
             InputError: where the file turns out to be damaged, or a type cannot be translated.
@@ -74,7 +76,8 @@ class Ros1File:
         iterator = iter(self._reader.messages(chosen)) if chosen else iter(())
         while True:
             try:
-                item = next(iterator, None)
+                with self._lock:
+                    item = next(iterator, None)
             except Exception as error:
                 raise self._damaged(error, 'whole chunks of messages') from None
             if item is None:

@@ -15,7 +15,7 @@ class Track:
     """
 
     def __init__(self, reader: BagReader, topic: str) -> None:
-        """Start at the first message; the reader serves no one else meanwhile."""
+        """Start at the first message."""
         self.num_used = 0
         self._num_read = 0
         self._messages = reader.messages([topic])

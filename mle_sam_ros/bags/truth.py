@@ -31,7 +31,7 @@ class Truth:
         """Start before the first frame.
 
         Args:
-            reader: of the recording; it serves no one else meanwhile.
+            reader: of the recording, which may serve others meanwhile.
             topic: `sensor_msgs/Image`, mono8 class ids; None for a drive without ground truth.
             files: label maps to use instead of the topic's.
             mapping: what the ids mean to the model; None where they are its own.

@@ -74,7 +74,7 @@ class Settings:
     drop: Collection[str] = ()
     all_subsets: bool = False
     with_video: bool = False
-    annotated: Extent = 'full'
+    annotated: Extent = 'sampled'
     with_rerun: bool = False
     topics: Mapping[str, str] | None = None
     calibration: Calibration | None = None
@@ -194,14 +194,13 @@ def open_session(settings: Settings) -> Iterator[Session]:
         InputError: for anything that cannot be read or run.
     """
     bundle = Bundle.open(settings.bundle_path)
-    # The ground truth is read alongside the drive, by a reader of its own.
-    with open_bag(settings.bag_path) as reader, open_bag(settings.bag_path) as truth_reader:
+    with open_bag(settings.bag_path) as reader:
         first = next(reader.raw(), None)
         start_ns = 0 if first is None else first.log_time_ns
         topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
         # What is soon refused comes first: engines take seconds to open.
         check_drop(settings.drop, bundle.manifest)
-        truth = _truth(settings, bundle, truth_reader, topics)
+        truth = _truth(settings, bundle, reader, topics)
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         encodings = {modality.name: modality.encoding for modality in bundle.manifest.modalities}
         injection = Injection(settings.faults, settings.fault_seed, start_ns, encodings)

@@ -130,3 +130,29 @@ def test_a_chunk_of_another_size_than_it_says(tmp_path, compression):
     path.write_bytes(whole[:place] + (20).to_bytes(8, 'little') + whole[place + 8 :])
     with pytest.raises(InputError, match=r'bytes in the place of 20|ZstdError|damaged'):
         by_us(path, ['/a'])
+
+
+def test_who_follows_another_finds_chunks_unpacked(tmp_path, monkeypatch):
+    messages = [(TOPICS[i % 2], i, bytes([i] * 90)) for i in range(60)]
+    path = write(tmp_path / 'a.mcap', messages)
+    unpacked, unpack = [], mcap_chunks._content
+    monkeypatch.setattr(
+        mcap_chunks, '_content', lambda stream, index: unpacked.append(1) or unpack(stream, index)
+    )
+    file = McapFile(path)
+    both = list(zip(file.raw(['/a']), file.raw(['/b']), strict=True))
+    assert [(one[0], other[0]) for one, other in both] == [(i, i + 1) for i in range(0, 60, 2)]
+    assert len(unpacked) == len(file._summary().chunk_indexes) > 20
+    file.close()
+
+
+def test_chunks_are_kept_within_bounds(tmp_path, monkeypatch):
+    monkeypatch.setattr(mcap_chunks, '_MAX_BYTES_KEPT', 1000)
+    messages = [('/a', i, bytes(90)) for i in range(60)]
+    file = McapFile(write(tmp_path / 'a.mcap', messages))
+    for _ in range(2):
+        assert len(list(file.raw(['/a']))) == 60
+        kept = [len(content) for content in file._chunks._kept.values()]
+        assert len(kept) > 1
+        assert sum(kept) == file._chunks._num_bytes_kept <= 1000
+    file.close()

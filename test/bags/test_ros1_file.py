@@ -1,5 +1,7 @@
 """ROS 1 bags are read as if ROS 2 had recorded them."""
 
+from mle_sam_ros.bags import messages
+from mle_sam_ros.bags.ahead import Ahead
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.core.errors import InputError
@@ -30,7 +32,6 @@ def test_reads_like_ros2(tmp_path, compression):
 
 
 def test_capitals_of_camera_info(tmp_path):
-    from mle_sam_ros.bags import messages
     from mle_sam_ros.core.camera import CameraModel
 
     camera = CameraModel((6, 8), np.array([[5.0, 0, 4], [0, 5, 3], [0, 0, 1]]), np.zeros(5))
@@ -49,6 +50,24 @@ def test_parts_of_a_split_bag(tmp_path):
     assert contents(tmp_path / 'drive')[:3] == whole[:3]
     with open_bag(tmp_path / 'drive') as bag:
         assert find_topics(bag).event == '/events'
+
+
+def test_threads_read_at_a_time(tmp_path):
+    """Each its own topic, in another chunk of the one file than the other."""
+    items = []
+    for number in range(60):
+        pixels = np.full((200, 300), number, np.uint8)
+        image = messages.image(pixels, 'mono8', T0 + number, 'camera')
+        items.append((T0 + number, f'/{number % 2}', image))
+
+    def numbers(bag, topic):
+        return (int(item.message.data[-1]) for item in bag.messages([topic]))
+
+    with open_bag(write_ros1(tmp_path / 'a.bag', items)) as bag:
+        with Ahead(numbers(bag, '/0'), 3) as even:
+            assert [*zip(even, numbers(bag, '/1'), strict=True)] == [
+                (number, number + 1) for number in range(0, 60, 2)
+            ]
 
 
 def test_a_type_of_another_release(tmp_path):

@@ -76,13 +76,13 @@ def recorded_samples(bag: Path, data: DriveData, network: NetworkConfig) -> Iter
     Raises:
         InputError: as `recorded_shards`.
     """
-    with open_bag(bag) as reader, open_bag(bag) as truth_reader:
+    with open_bag(bag) as reader:
         topics = find_topics(reader, data.topics)
         calibration = _calibration(reader, topics, data)
         onlooker = _Onlooker(network.input_hw)
         drive = Drive(reader, topics, network, onlooker, calibration, keep_going=True)
         _check(bag, topics, drive, network)
-        truth = Truth(truth_reader, topics.labels)
+        truth = Truth(reader, topics.labels)
         condition = reader.custom_data.get('condition', UNKNOWN)
         failure = reader.custom_data.get('failure', UNKNOWN)
         for _, prediction in drive.predictions():
