@@ -45,8 +45,9 @@ def add_replay_options(parser: argparse.ArgumentParser) -> None:
         '--rerun', action='store_true', help='also write drive.rrd, for the Rerun viewer'
     )
     parser.add_argument(
-        '--annotated', choices=('full', 'masks', 'none'), default='full',
-        help='how much goes into annotated.mcap; masks is without pictures and points, and faster',
+        '--annotated', choices=('full', 'sampled', 'masks', 'none'), default='sampled',
+        help='how much goes into annotated.mcap: pictures and points of every frame, of five '
+        'frames a second, or of none',
     )  # fmt: skip
     add_topic_option(
         parser,

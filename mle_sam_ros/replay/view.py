@@ -38,7 +38,10 @@ class View:
 
     @cached_property
     def points(self) -> np.ndarray | None:
-        """(N,) of `PAINTED_POINT`, as the node publishes them; None without sweep or camera."""
+        """(N,) of `PAINTED_POINT`: of those that the node publishes, the ones the camera sees.
+
+        None without sweep or camera.
+        """
         prediction = self.prediction
         if prediction.camera is None or not prediction.sweeps:
             return None
@@ -50,7 +53,8 @@ class View:
             prediction.confidence,
             self.manifest.input_hw,
         )
-        return painted_points(labelled, cloud.intensity, self.manifest.palette)
+        painted = painted_points(labelled, cloud.intensity, self.manifest.palette)
+        return painted[labelled.cells >= 0]
 
     def shares_sweeps(self, earlier: 'View | None') -> bool:
         """Whether the points were measured no later than those of a view before."""

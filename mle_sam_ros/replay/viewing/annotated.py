@@ -40,8 +40,10 @@ CAMERA_TOPIC = '/camera/image/compressed'
 TRANSFORMS_TOPIC = '/tf_static'
 LOG_TOPIC = '/rosout'
 
-# How much of it: without pictures, points and transforms, it takes a tenth of the time.
-Extent = Literal['full', 'masks', 'none']
+# How much of it: pictures and points take nearly all of the time, so by default they are of five
+# frames a second; or of every frame, or of none.
+Extent = Literal['full', 'sampled', 'masks', 'none']
+_SAMPLE_NS = 200_000_000
 # Of the metrics: what was run on what.
 _RUN = ('bag', 'bags', 'bundle', 'software', 'arguments')
 _INFO, _WARN = 20, 30  # levels of rcl_interfaces/Log
@@ -58,7 +60,7 @@ class Annotated:
         self,
         path: Path,
         manifest: Manifest,
-        extent: Extent = 'full',
+        extent: Extent = 'sampled',
         custom_data: Mapping[str, str] | None = None,
     ) -> None:
         """Open the file.
@@ -66,14 +68,15 @@ class Annotated:
         Args:
             path: of the file to be.
             manifest: of the bundle.
-            extent: `masks` leaves out pictures, points and transforms.
+            extent: `sampled` has pictures and points of the first frame in each fifth of a
+                second, `masks` leaves out pictures, points and transforms.
             custom_data: that of the drive, which holds for this recording, too.
         """
         self._bag = BagWriter(path, custom_data, 'lz4')
         self._manifest = manifest
-        self._is_full = extent == 'full'
+        self._extent = extent
         self._mounts: Mounts = {}
-        self._latest: View | None = None
+        self._latest_shown: View | None = None
         names = dict(enumerate(manifest.class_names)) | {NO_CLASS: 'unlabelled'}
         self._bag.note('label_info', {str(number): name for number, name in names.items()})
 
@@ -85,14 +88,14 @@ class Annotated:
             miou: of this frame alone; NaN without ground truth.
             changes: since the frame before.
         """
-        if self._is_full:
+        if self._is_shown(view):
             self._write_transforms(view)
             self._write_pictures(view)
             self._write_points(view)
+            self._latest_shown = view
         self._write_masks(view)
         self._write_numbers(view, miou)
         self._write_log(view, changes)
-        self._latest = view
 
     def note_run(self, metrics: Mapping[str, Any]) -> None:
         """Note what made this recording, as `metrics.json` has it."""
@@ -100,6 +103,14 @@ class Annotated:
             name: json.dumps(metrics[name], sort_keys=True) for name in _RUN if name in metrics
         }
         self._bag.note('mle_sam_run', texts)
+
+    def _is_shown(self, view: View) -> bool:
+        """Whether the frame has pictures and points."""
+        latest = self._latest_shown
+        if self._extent != 'sampled' or latest is None:
+            return self._extent != 'masks'
+        stamps_ns = view.prediction.stamp_ns, latest.prediction.stamp_ns
+        return stamps_ns[0] // _SAMPLE_NS != stamps_ns[1] // _SAMPLE_NS
 
     def _write_masks(self, view: View) -> None:
         prediction = view.prediction
@@ -163,15 +174,16 @@ class Annotated:
         self._bag.write(topic, message, view.log_time_ns)
 
     def _write_points(self, view: View) -> None:
-        """A sweep serves several frames of a faster camera; it is written with its first.
+        """A sweep serves several frames of a faster camera; it is written with the first of them.
 
         Viewers show a cloud until the next one comes, so an empty one follows the last.
         """
-        if view.shares_sweeps(self._latest):
+        latest = self._latest_shown
+        if view.shares_sweeps(latest):
             return
         points, prediction = view.points, view.prediction
         if points is None:
-            if self._latest is None or self._latest.points is None:
+            if latest is None or latest.points is None:
                 return
             points = np.zeros(0, PAINTED_POINT)
         cloud = messages.point_cloud(points, prediction.stamp_ns, prediction.frame_id)

@@ -196,9 +196,8 @@ class RerunFile:
             points = view.points
         cloud = None
         if points is not None:
-            seen = points[np.isfinite(points['z'])]
-            xyz = np.stack([seen[axis] for axis in 'xyz'], axis=1)
-            cloud = rr.Points3D(xyz, class_ids=seen['label'], radii=rr.Radius.ui_points(1.5))
+            xyz = np.stack([points[axis] for axis in 'xyz'], axis=1)
+            cloud = rr.Points3D(xyz, class_ids=points['label'], radii=rr.Radius.ui_points(1.5))
         self._show(f'{CAMERA}/points', cloud)
 
     def _show_numbers(self, view: View, miou: float) -> None:
