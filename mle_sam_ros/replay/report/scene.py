@@ -8,7 +8,7 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import ConfusionMatrix
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.report.tiles import (
-    camera_tile,
+    at_size,
     confidence_tile,
     error_tile,
     mask_tile,
@@ -82,14 +82,15 @@ def scene_of(frame: Frame, manifest: Manifest, miou: float, width: int = LARGE) 
         width: of the pictures, at most; of rasters other than the camera's `SMALL`.
     """
     large, small = _tile_hw(frame, width), _tile_hw(frame, SMALL)
-    pictures = {MASK: mask_tile(frame, manifest, large)}
-    if frame.image is not None:
-        pictures[CAMERA] = camera_tile(frame, large)
-    if frame.truth is None:
-        pictures[CONFIDENCE] = confidence_tile(frame, small)
+    shown = at_size(frame, large)
+    pictures = {MASK: mask_tile(shown, manifest, large)}
+    if shown.image is not None:
+        pictures[CAMERA] = shown.image
+    if shown.truth is None:
+        pictures[CONFIDENCE] = confidence_tile(shown, small)
     else:
-        pictures[TRUTH] = truth_tile(frame, manifest, large)
-        pictures[ERROR] = error_tile(frame, large)
+        pictures[TRUTH] = truth_tile(shown, manifest, large)
+        pictures[ERROR] = error_tile(shown, large)
     for modality in manifest.modalities:
         if modality.name in frame.rasters and modality.name != CAMERA:
             pictures[modality.name] = raster_tile(frame, modality, small)
