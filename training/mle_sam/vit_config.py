@@ -13,7 +13,8 @@ class VitSize:
         embed_dim: channels.
         depth: blocks.
         num_heads: attention heads of a block.
-        global_blocks: blocks that attend to the whole frame; the others within windows of 14.
+        global_blocks: blocks that attend to the whole frame; the others within windows.
+        window: side of the windows, in patches of 16 pixels.
         position_side: side of the learnt position embedding, in patches of 16 pixels.
         d_model: channels of the neck and of the mask decoder.
         decoder_mlp: hidden width of the decoder's transformer.
@@ -24,6 +25,7 @@ class VitSize:
     depth: int
     num_heads: int
     global_blocks: tuple[int, ...]
+    window: int = 14
     position_side: int = 64
     d_model: int = 256
     decoder_mlp: int = 2048
@@ -32,7 +34,7 @@ class VitSize:
 
 # nano is ours, sized for CPUs; the others are the official ones of SAM.
 VIT_SIZES = {
-    'nano': VitSize(192, 6, 3, (2, 5), position_side=28, d_model=128, decoder_mlp=512),
+    'nano': VitSize(192, 6, 3, (2, 5), 7, position_side=28, d_model=128, decoder_mlp=512),
     'base': VitSize(768, 12, 12, (2, 5, 8, 11)),
     'large': VitSize(1024, 24, 16, (5, 11, 17, 23)),
     'huge': VitSize(1280, 32, 16, (7, 15, 23, 31)),

@@ -166,7 +166,9 @@ def test_sampling_is_the_deformable_layer():
     layer, x = DeformableConv(5, 4), torch.randn(2, 5, 9, 13)
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.3)  # offsets of several pixels, beyond the border
-    torch.testing.assert_close(SampledConv(layer)(x), layer(x), atol=1e-4, rtol=1e-4)
+    expected = layer.convolution(x, layer.offset(x), layer.share(x).sigmoid())  # torchvision's
+    for sampling in (layer, SampledConv(layer)):
+        torch.testing.assert_close(sampling(x), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_channel_attention_hears_the_mean_and_the_top():

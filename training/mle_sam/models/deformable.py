@@ -1,4 +1,4 @@
-"""Modulated deformable convolution (arXiv 1811.11168), and the same by sampling, for engines.
+"""Modulated deformable convolution (arXiv 1811.11168), and the same by sampling.
 
 Shape suffixes: B batch, C channels, H height, W width, T taps of the kernel.
 """
@@ -30,7 +30,11 @@ class DeformableConv(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """Convolve; the size stays."""
-        return self.convolution(x_BCHW, self.offset(x_BCHW), self.share(x_BCHW).sigmoid())
+        offset, share = self.offset(x_BCHW), self.share(x_BCHW).sigmoid()
+        if x_BCHW.is_cuda:
+            return self.convolution(x_BCHW, offset, share)
+        # On processors torchvision's gradients are plain loops: five times slower than sampling.
+        return sampled(x_BCHW, offset, share, self.convolution.weight, self.convolution.bias)
 
 
 class SampledConv(nn.Module):
@@ -39,26 +43,42 @@ class SampledConv(nn.Module):
     def __init__(self, original: DeformableConv):
         super().__init__()
         self.offset, self.share = original.offset, original.share
-        # (O, C, 3, 3) to (O, C * 9), 1, 1
-        weight = original.convolution.weight.detach().flatten(1)[:, :, None, None]
-        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.weight = nn.Parameter(original.convolution.weight.detach(), requires_grad=False)
         self.bias = original.convolution.bias
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """Convolve; the size stays."""
-        batch, channels, height, width = x_BCHW.shape
-        offset_BT2HW = self.offset(x_BCHW).unflatten(1, (_TAPS, 2))
-        share_BTHW = self.share(x_BCHW).sigmoid()
-        taps = torch.arange(_SIDE, device=x_BCHW.device, dtype=x_BCHW.dtype) - 1
-        rows = torch.arange(height, device=x_BCHW.device, dtype=x_BCHW.dtype)
-        columns = torch.arange(width, device=x_BCHW.device, dtype=x_BCHW.dtype)
-        row_BTHW = offset_BT2HW[:, :, 0] + rows[:, None] + taps.repeat_interleave(3)[:, None, None]
-        column_BTHW = offset_BT2HW[:, :, 1] + columns + taps.repeat(3)[:, None, None]
-        # Pixel centres to the sampler's units, in which the image reaches from -1 to 1.
-        grid = torch.stack(
-            [(2 * column_BTHW + 1) / width - 1, (2 * row_BTHW + 1) / height - 1], -1
-        )
-        seen = F.grid_sample(x_BCHW, grid.flatten(1, 2), align_corners=False)
-        weighed = seen.unflatten(2, (_TAPS, height)) * share_BTHW[:, None]
-        columns_BNHW = weighed.reshape(batch, channels * _TAPS, height, width)
-        return F.conv2d(columns_BNHW, self.weight, self.bias)
+        offset, share = self.offset(x_BCHW), self.share(x_BCHW).sigmoid()
+        return sampled(x_BCHW, offset, share, self.weight, self.bias)
+
+
+def sampled(
+    x_BCHW: torch.Tensor,
+    offset: torch.Tensor,
+    share_BTHW: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+) -> torch.Tensor:
+    """The modulated deformable convolution of torchvision, (B, O, H, W).
+
+    Args:
+        x_BCHW: what is convolved.
+        offset: by tap its row and column, (B, 2 T, H, W), in pixels.
+        share_BTHW: how much each tap counts.
+        weight: (O, C, 3, 3).
+        bias: (O,).
+    """
+    batch, channels, height, width = x_BCHW.shape
+    offset_BT2HW = offset.unflatten(1, (_TAPS, 2))
+    taps = torch.arange(_SIDE, device=x_BCHW.device, dtype=x_BCHW.dtype) - 1
+    rows = torch.arange(height, device=x_BCHW.device, dtype=x_BCHW.dtype)
+    columns = torch.arange(width, device=x_BCHW.device, dtype=x_BCHW.dtype)
+    row_BTHW = offset_BT2HW[:, :, 0] + rows[:, None] + taps.repeat_interleave(3)[:, None, None]
+    column_BTHW = offset_BT2HW[:, :, 1] + columns + taps.repeat(3)[:, None, None]
+    # Pixel centres to the sampler's units, in which the image reaches from -1 to 1.
+    grid = torch.stack([(2 * column_BTHW + 1) / width - 1, (2 * row_BTHW + 1) / height - 1], -1)
+    seen = F.grid_sample(x_BCHW, grid.flatten(1, 2), align_corners=False)
+    weighed = seen.unflatten(2, (_TAPS, height)) * share_BTHW[:, None]
+    columns_BNHW = weighed.reshape(batch, channels * _TAPS, height, width)
+    # (O, C, 3, 3) to (O, C * 9, 1, 1)
+    return F.conv2d(columns_BNHW, weight.flatten(1)[:, :, None, None], bias)

@@ -28,7 +28,7 @@ def build_vit(size: VitSize) -> ImageEncoderViT:
         qkv_bias=True,
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
-        window_size=14,
+        window_size=size.window,
         global_attn_indexes=size.global_blocks,
     )
     nn.init.trunc_normal_(vit.pos_embed, std=0.02)
