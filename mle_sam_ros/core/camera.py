@@ -239,17 +239,18 @@ class CameraModel:
         height, width = self.size_hw
         corners = self._ideal(np.array([[0.0, 0], [width, 0], [0, height], [width, height]]))
         farthest = float((corners**2).sum(axis=1).max())  # NaN: a corner that is past the fold
-        return self._fold if np.isnan(farthest) else min(1.2**2 * farthest, self._fold)
+        return self.fold if np.isnan(farthest) else min(1.2**2 * farthest, self.fold)
 
     @cached_property
-    def _fold(self) -> float:
+    def fold(self) -> float:
+        """The x² + y² (z = 1) where the lens folds the image back; inf if it never does."""
         return fold_of(self.lens_kind, self.coefficients)
 
     def _ideal(self, pixels: np.ndarray) -> np.ndarray:
         """(N, 2) pixels to the ideal image plane, without the distortion; NaN where none is."""
         homogeneous = np.column_stack([pixels, np.ones(len(pixels))])
         distorted = np.ascontiguousarray((homogeneous @ np.linalg.inv(self.matrix).T)[:, :2])
-        return undistort(self.lens_kind, self.coefficients, self._fold, distorted)
+        return undistort(self.lens_kind, self.coefficients, self.fold, distorted)
 
     def _window(self, message: Any, source: str) -> 'CameraModel':
         """The camera of the region that is read out, binned; all of it where none is given."""

@@ -3,6 +3,7 @@
 import cv2
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.events import Events
+from mle_sam_ros.core.lens import distort, undistort
 from mle_sam_ros.core.manifest import EventEncoding
 import numba
 import numpy as np
@@ -66,14 +67,51 @@ def pixel_table(
     Returns:
         (H_event, W_event) int32, row * W + column of the nearest camera pixel; -1 outside.
     """
-    rays = event_camera.rays().reshape(-1, 3) @ camera_from_event[:3, :3].T
-    height, width = camera.size_hw
-    table = np.full(len(rays), -1, np.int32)
-    ahead = np.flatnonzero(camera.covers(rays))
-    column, row = np.floor(camera.project(rays[ahead]) + 0.5).astype(np.int64).T
-    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    table[ahead[inside]] = (row * width + column)[inside]
-    return table.reshape(event_camera.size_hw)
+    table = np.empty(event_camera.size_hw, np.int32)
+    _fill(
+        np.linalg.inv(event_camera.matrix),
+        event_camera.lens_kind,
+        event_camera.coefficients,
+        event_camera.fold,
+        camera.rotation @ camera_from_event[:3, :3] @ event_camera.rotation.T,
+        np.ascontiguousarray(camera.matrix, np.float64),
+        camera.lens_kind,
+        camera.coefficients,
+        camera.squared_radius_limit,
+        camera.size_hw,
+        table,
+    )
+    return table
+
+
+@numba.njit(nogil=True, cache=True)
+def _fill(
+    event_inverse, event_lens_kind, event_coefficients, event_fold, plane_from_event,
+    matrix, lens_kind, coefficients, squared_radius_limit, size_hw, table,
+):  # fmt: skip
+    height, width = size_hw
+    distorted = np.empty((table.shape[1], 2))
+    for row in range(table.shape[0]):
+        for column in range(table.shape[1]):
+            for i in range(2):
+                a, b, c = event_inverse[i]
+                distorted[column, i] = a * column + b * row + c
+        ideal = undistort(event_lens_kind, event_coefficients, event_fold, distorted)
+        for column in range(table.shape[1]):
+            table[row, column] = -1
+            x, y = ideal[column]
+            a, b, c = plane_from_event[2]
+            z = a * x + b * y + c
+            a, b, c = plane_from_event[0]
+            d, e, f = plane_from_event[1]
+            x, y = a * x + b * y + c, d * x + e * y + f
+            if not (z > 0 and x * x + y * y <= squared_radius_limit * z * z):  # NaN fails too
+                continue
+            x, y = distort(lens_kind, coefficients, x / z, y / z)
+            u = np.floor(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] + 0.5)
+            v = np.floor(matrix[1, 1] * y + matrix[1, 2] + 0.5)
+            if 0 <= u < width and 0 <= v < height:
+                table[row, column] = np.int32(v) * width + np.int32(u)
 
 
 # Events come in any order, and so many of them miss the caches that it pays to count where the
