@@ -5,8 +5,9 @@ from mle_sam_ros.core.overlap import NO_CLASS
 import numba
 import numpy as np
 
-# Half of a 640 pixel image: outlines stay, and the flow takes half a millisecond.
-_MAX_WIDTH = 320
+# A quarter of a 640 pixel image: pixels are followed to fractions of one, and the outlines of the
+# flow are no finer in larger images.
+_MAX_WIDTH = 160
 _MIN_SIDE = 16
 
 
@@ -17,23 +18,25 @@ class ImageFlow:
         # With spatial propagation, as it comes: OpenCV then shares the work out in a way that does
         # not depend on the number of processors.
         self._estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._estimator.setFinestScale(1)  # half the size, of images that are small already
 
-    def sources(self, before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    def sources(self, before: np.ndarray, now: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
         """Where in the image before the pixels of this one were.
 
         Args:
             before: (h, w) uint8, as `small_grey` gives it.
             now: likewise, of the same size.
+            size_hw: (height, width) of the whole image, below 32,768.
 
         Returns:
-            (h, w, 2) int16 row and column of the nearest pixel; -1 where it was outside the image,
-            or where the flow there does not lead back (Sundaram et al., ECCV 2010, equation 5):
-            what was hidden has no place before.
+            (h, w, 2) int16 row and column in the whole image; -1 where it was outside the image,
+            or where the flow there does not lead back (Sundaram et al., ECCV 2010, equation 5,
+            with lengths in halves of a pixel): what was hidden has no place before.
         """
         backward = self._flow(now, before)
         forward = self._flow(before, now)
         found = np.empty((*now.shape, 2), np.int16)
-        _trace(backward, forward, found)
+        _trace(backward, forward, np.array(size_hw), found)
         return found
 
     def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -41,7 +44,7 @@ class ImageFlow:
 
 
 def small_grey(image: np.ndarray) -> np.ndarray | None:
-    """What the flow is computed on: at most 320 pixels wide, (h, w) uint8; None if too small.
+    """What the flow is computed on: at most 160 pixels wide, (h, w) uint8; None if too small.
 
     Args:
         image: (H, W, 3) uint8.
@@ -64,7 +67,7 @@ def moved_overlap(
     Args:
         before: (H, W) uint8 class ids, 255 where unknown.
         now: likewise.
-        sources: (h, w, 2) of `ImageFlow.sources`, of smaller images of the same view.
+        sources: (h, w, 2) of `ImageFlow.sources` for (H, W).
         num_classes: K.
 
     Returns:
@@ -76,8 +79,9 @@ def moved_overlap(
 
 
 @numba.njit(nogil=True, cache=True)
-def _trace(backward, forward, found):
+def _trace(backward, forward, size_hw, found):
     height, width = found.shape[:2]
+    row_scale, column_scale = size_hw[0] / height, size_hw[1] / width
     for row in range(height):
         for column in range(width):
             x, y = backward[row, column, 0], backward[row, column, 1]
@@ -87,8 +91,9 @@ def _trace(backward, forward, found):
                 continue
             back_x, back_y = forward[v, u, 0], forward[v, u, 1]
             missed = (x + back_x) ** 2 + (y + back_y) ** 2
-            if missed < 0.01 * (x * x + y * y + back_x * back_x + back_y * back_y) + 0.5:
-                found[row, column, 0], found[row, column, 1] = v, u
+            if missed < 0.01 * (x * x + y * y + back_x * back_x + back_y * back_y) + 0.125:
+                found[row, column, 0] = int((row + y + 0.5) * row_scale)
+                found[row, column, 1] = int((column + x + 0.5) * column_scale)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -101,8 +106,7 @@ def _count_moved(before, now, sources, counts):
         for column in range(width):
             v, u = sources[row, column, 0], sources[row, column, 1]
             if v >= 0:
-                old = before[rows[v], columns[u]]
-                new = now[rows[row], columns[column]]
+                old, new = before[v, u], now[rows[row], columns[column]]
                 if old != NO_CLASS and new != NO_CLASS:
                     counts[0, old] += old == new
                     counts[1, old] += 1

@@ -10,7 +10,7 @@ import pytest
 from sample_frames import FRAME
 
 SIZE_HW = (120, 240)
-PERIOD_NS = 50_000_000
+PERIOD_NS = 100_000_000
 
 
 def texture():
@@ -61,15 +61,16 @@ def test_unknown_pixels_do_not_count():
     _, overlaps = compare(
         frame(0, labels(), 0, truth=truth), frame(0, labels(), 1, truth=labels())
     )
-    assert overlaps[1, :, 0].tolist() == [60 * 240 - 30 * 120] * 3
-    assert overlaps[1, :, 1].tolist() == [30 * 120] * 3
+    # Counted in an image of two thirds of the size.
+    assert overlaps[1, :, 0].tolist() == [(60 * 240 - 30 * 120) * 4 // 9] * 3
+    assert overlaps[1, :, 1].tolist() == [30 * 120 * 4 // 9] * 3
 
 
 @pytest.mark.parametrize(
     'change',
     [
         {'image': None},
-        {'stamp_ns': PERIOD_NS * 6},
+        {'stamp_ns': PERIOD_NS * 3},
         {'stamp_ns': 0},
         {'image': np.zeros((60, 120, 3), np.uint8)},
         {'image': np.zeros((8, 16, 3), np.uint8)},
@@ -87,3 +88,9 @@ def test_a_gap_in_the_camera_ends_the_row():
     steadiness.compare(replace(frame(0, labels(), 1), image=None))
     assert steadiness.compare(frame(0, labels(), 2))[0].tolist() == [0, 0]
     assert steadiness.compare(frame(0, labels(), 3))[0].tolist() == [1, 0]
+
+
+def test_of_a_fast_camera_ten_pairs_a_second_are_taken():
+    steadiness = Steadiness(2)
+    frames = [replace(frame(0, labels()), stamp_ns=index * 20_000_000) for index in range(50)]
+    assert sum(steadiness.compare(item)[0][0] for item in frames) == 10

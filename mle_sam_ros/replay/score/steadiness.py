@@ -6,6 +6,8 @@ import numpy as np
 
 # Masks further apart are no pair: too much moved meanwhile.
 _MAX_GAP_NS = 250_000_000
+# Of a faster camera not every pair is taken: the flow costs as much as all else that is scored.
+_PERIOD_NS = 100_000_000
 
 
 class Steadiness:
@@ -19,7 +21,8 @@ class Steadiness:
         """Start before the first frame."""
         self._num_classes = num_classes
         self._flow = ImageFlow()
-        self._before: tuple[Frame, np.ndarray] | None = None
+        self._before: Frame | None = None
+        self._latest = -1  # tenth of a second that the latest pair fell in
 
     def compare(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
         """Lay the frame before over this one, which is then the one before.
@@ -30,21 +33,32 @@ class Steadiness:
         """
         pairs = np.zeros(2, np.int64)
         overlaps = np.zeros((2, 3, self._num_classes), np.int64)
-        grey = None if frame.image is None else small_grey(frame.image)
-        before, self._before = self._before, None if grey is None else (frame, grey)
-        if before is None or grey is None or not self._follows(before, frame, grey):
+        before, self._before = self._before, frame
+        sources = None if before is None else self._sources(before, frame)
+        if before is None or sources is None:
             return pairs, overlaps
-        earlier, earlier_grey = before
-        sources = self._flow.sources(earlier_grey, grey)
+        self._latest = frame.stamp_ns // _PERIOD_NS
         for index, (old, new) in enumerate(
-            [(earlier.label_map, frame.label_map), (earlier.truth, frame.truth)]
+            [(before.label_map, frame.label_map), (before.truth, frame.truth)]
         ):
-            if old is not None and new is not None and old.shape == new.shape:
+            if old is not None and new is not None:
                 pairs[index] = 1
                 overlaps[index] = moved_overlap(old, new, sources, self._num_classes)
         return pairs, overlaps
 
-    def _follows(self, before: tuple[Frame, np.ndarray], frame: Frame, grey: np.ndarray) -> bool:
-        earlier, earlier_grey = before
-        gap_ns = frame.stamp_ns - earlier.stamp_ns
-        return 0 < gap_ns <= _MAX_GAP_NS and earlier_grey.shape == grey.shape
+    def _sources(self, before: Frame, frame: Frame) -> np.ndarray | None:
+        """Where in the image before each pixel was; None where the frames are no pair."""
+        gap_ns = frame.stamp_ns - before.stamp_ns
+        size_hw = frame.label_map.shape
+        if (
+            not 0 < gap_ns <= _MAX_GAP_NS
+            or frame.stamp_ns // _PERIOD_NS == self._latest
+            or before.label_map.shape != size_hw
+            or before.image is None
+            or frame.image is None
+        ):
+            return None
+        earlier, now = small_grey(before.image), small_grey(frame.image)
+        if earlier is None or now is None or earlier.shape != now.shape:
+            return None
+        return self._flow.sources(earlier, now, (size_hw[0], size_hw[1]))
