@@ -22,6 +22,8 @@ class DriveData:
         topics: stream to topic of the recordings, where their names do not tell.
         calibration: YAML file of the rig that made the recordings; without one, they carry
             CameraInfo and /tf_static themselves.
+        train_conditions: light and weather; training samples of any other are left out. None for
+            all.
     """
 
     kind: ClassVar[str] = 'drives'
@@ -33,6 +35,7 @@ class DriveData:
     validation_bags: tuple[str, ...] = ()
     topics: dict[str, str] = field(default_factory=dict)
     calibration: str | None = None
+    train_conditions: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         train, validation = self.seeds('train'), self.seeds('val')

@@ -34,7 +34,8 @@ class Drives(SegmentationDataset):
     def __init__(self, data: DriveData, network: NetworkConfig, split: Split):
         """Find the shards, and make those of recordings that are not there yet.
 
-        A seed is simulated when one of its samples is first wanted.
+        A seed is simulated when one of its samples is first wanted, or now, where only samples of
+        some conditions are.
 
         Args:
             data: seeds and recordings.
@@ -58,6 +59,8 @@ class Drives(SegmentationDataset):
             for shard in recorded_shards(Path(bag), data, network):
                 num_samples = len(read_record(shard))
                 self._places += [_Place(shard, index, None) for index in range(num_samples)]
+        if split == 'train' and data.train_conditions is not None:
+            self._places = [p for p in self._places if self._condition(p) in data.train_conditions]
         if not self._places:
             raise InputError(
                 f'data: expected seeds or recordings of the split {split}, got none with a '
@@ -68,8 +71,17 @@ class Drives(SegmentationDataset):
         return len(self._places)
 
     def __getitem__(self, index: int) -> Sample:
-        shard, moment, seed = self._places[index]
-        if seed is not None and shard not in self._ready:
-            simulate(seed, self._data.moments_per_seed, self._network, shard)
-            self._ready.add(shard)
-        return read_sample(shard, moment, self._network)
+        place = self._places[index]
+        self._make(place)
+        return read_sample(place.shard, place.index, self._network)
+
+    def _condition(self, place: _Place) -> str:
+        self._make(place)
+        return read_record(place.shard).conditions[place.index]
+
+    def _make(self, place: _Place) -> None:
+        """Simulate the shard of a place where it is still to be made."""
+        if place.seed is not None and place.shard not in self._ready:
+            moments = self._data.moments_per_seed
+            simulate(place.seed, moments, self._network, place.shard)
+            self._ready.add(place.shard)
