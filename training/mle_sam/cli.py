@@ -99,7 +99,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     device = choose_device(options.device)
     if options.out:
         make_directory(options.out)  # now, not after hours of work
-    rules = Rules(PROTOCOLS[options.protocol], options.every, options.seed)
+    rules = Rules(PROTOCOLS[options.protocol], options.every, options.seed, options.brief)
     evaluation = compare(options.checkpoint, options.data, options.split, rules, device)
     report = Report(evaluation)
     if options.out:
@@ -213,6 +213,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument('--every', type=int, default=1, help='score each n-th sample only')
     evaluate.add_argument('--seed', type=int, default=0, help='of the noise')
+    evaluate.add_argument(
+        '--brief', action='store_true', help='with all sensors only: no other subset, no noise'
+    )
     evaluate.add_argument('--out', type=Path, help='write evaluation.json and .md there')
     evaluate.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
     evaluate.add_argument('--threads', type=_at_least(1), default=2)

@@ -78,7 +78,7 @@ def _score(
         recipe=to_mapping(recipe),
         modalities=model.config.modality_names,
         missing={key: scores[key] for key in rules.protocol.substitutes},
-        noise={key: scores[key] for key in NOISES},
+        noise={key: scores.get(key, {}) for key in NOISES},
     )
 
 

@@ -35,11 +35,13 @@ class Rules:
         protocol: of the evaluation.
         every: score each n-th sample only.
         noise_seed: of the noise.
+        brief: score with all modalities only, no other subset and no noise.
     """
 
     protocol: Protocol
     every: int = 1
     noise_seed: int = 0
+    brief: bool = False
 
     def __post_init__(self) -> None:
         if self.every < 1 or self.noise_seed < 0:
@@ -68,7 +70,8 @@ def evaluate(
 
     Returns:
         Scores by substitute (`zero`, `drop`) and what is there (`camera+lidar`), and by kind of
-        noise (`gaussian`, `uniform`) and the one modality that has it.
+        noise (`gaussian`, `uniform`) and the one modality that has it; of a brief evaluation only
+        those with all modalities.
 
     Raises:
         InputError: if a modality of the network is in no sample, or labels are not its classes.
@@ -111,11 +114,12 @@ class _Views:
         names = [name for name in self._zeros if name in sample.rasters]
         clean = {name: self._encode(sample.rasters[name], name) for name in names}
         substitutes = self._rules.protocol.substitutes
+        whole = tuple(self._zeros)
         for substitute in substitutes:
-            for subset in subsets(tuple(self._zeros)):
+            for subset in [whole] if self._rules.brief else subsets(whole):
                 kept = {name: maps for name, maps in clean.items() if name in subset}
                 yield substitute, '+'.join(subset), self._decode(kept, substitute, size_hw)
-        for kind in NOISES:
+        for kind in () if self._rules.brief else NOISES:
             for spec in self._specs:
                 noisy = {**clean, **self._noisy(sample, index, spec, kind)}
                 yield kind, spec.name, self._decode(noisy, substitutes[0], size_hw)

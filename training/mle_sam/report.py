@@ -58,15 +58,17 @@ class Report:
 
     def tables(self) -> list[Table]:
         """All of them, in the paper's order."""
-        fusing = [each for each in self._checkpoints if len(each.modalities) > 1]
+        fusing = [each for each in self._checkpoints if len(each.missing['drop']) > 1]
+        ablated = [each for each in self._checkpoints if 'combination' in each.recipe['network']]
+        noisy = [each for each in self._checkpoints if any(each.noise.values())]
         return [
             self._combinations(),
             self._conditions(),
             self._classes(),
-            self._ablations(),
+            *([self._ablations(ablated)] if ablated else []),
             *([self._missing_means(fusing)] if fusing else []),
             *(self._missing(each) for each in fusing),
-            self._noise(),
+            *([self._noise(noisy)] if noisy else []),
             *(self._subsets_by_condition(each) for each in fusing),
         ]
 
@@ -104,9 +106,9 @@ class Report:
         ]
         return self._table('Classes', f'IoU. {_OWN_SET}', header, rows, texts=1)
 
-    def _ablations(self) -> Table:
+    def _ablations(self, ablated: Sequence[CheckpointScores]) -> Table:
         rows = []
-        for each in self._checkpoints:
+        for each in ablated:
             network = each.recipe['network']
             words = [each.name, network['combination'], _yes(network['auxiliary_head'])]
             rows += self._rows(words, [each.full.whole], f'{each.trainable / 1e6:.2f}')
@@ -169,10 +171,10 @@ class Report:
             texts=1,
         )
 
-    def _noise(self) -> Table:
-        columns = _merged(*(each.modalities for each in self._checkpoints))
+    def _noise(self, noisy: Sequence[CheckpointScores]) -> Table:
+        columns = _merged(*(each.modalities for each in noisy))
         rows = []
-        for each in self._checkpoints:
+        for each in noisy:
             for kind, by_modality in each.noise.items():
                 noisy = [by_modality[c].whole if c in by_modality else None for c in columns]
                 rows += self._rows([each.name, kind], [each.full.whole, *noisy])
