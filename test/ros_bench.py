@@ -58,12 +58,18 @@ POINTS['y'] = _RANDOM.uniform(-5, 5, 500)
 POINTS['z'] = _RANDOM.uniform(-2, 2, 500)
 
 
-def write_rig(directory, calibration: Calibration = CALIBRATION) -> dict[str, str]:
+def every_frame(topic: str = '/mle_sam/camera/image') -> dict[str, str | int]:
+    """Parameters for a camera of which nothing is lost on the way, however busy the machine."""
+    qos = f'qos_overrides.{topic}.subscription'
+    return {f'{qos}.reliability': 'reliable', f'{qos}.depth': 100}
+
+
+def write_rig(directory, calibration: Calibration = CALIBRATION) -> dict[str, str | int]:
     """A tiny bundle and a calibration file, as the node's parameters."""
     bundle = write_tiny_bundle(directory / 'tiny')
     path = directory / 'calibration.yaml'
     path.write_text(yaml.safe_dump(calibration_mapping(calibration)))
-    return {'bundle': str(bundle.directory), 'calibration_file': str(path)}
+    return {'bundle': str(bundle.directory), 'calibration_file': str(path), **every_frame()}
 
 
 def camera_message(stamp_ns: int):
@@ -101,7 +107,7 @@ class Bench:
         self.node = rclpy.create_node('bench', context=self._context)
         namespace = node.rsplit('/', 1)[0]
         self._publishers = {
-            stream: self.node.create_publisher(message_class(kind), f'{namespace}/{topic}', 10)
+            stream: self.node.create_publisher(message_class(kind), f'{namespace}/{topic}', 100)
             for stream, (topic, kind) in (TOPICS | MORE_TOPICS).items()
         }
         self._mask_topic = f'{node}/mask'

@@ -53,8 +53,8 @@ def test_what_the_recording_notes_and_what_was_injected_are_facts():
     findings = found([0.8, 0.3, 0.4, 0.8], timeline=timeline)
     texts = [item.text for item in findings]
     assert texts[:2] == [
-        'over exposure, as the recording notes',
-        'injected fault lidar:delay=0.1',
+        'over exposure (noted in the recording)',
+        'lidar messages 100 ms late (injected)',
     ]
     assert [item.text for item in causes_in(findings, 1)] == texts[:1]
     night = next(item for item in findings if item.text == 'condition night')
@@ -64,7 +64,7 @@ def test_what_the_recording_notes_and_what_was_injected_are_facts():
 
 def test_an_entry_ends_before_its_end_but_with_the_drive():
     timeline = [entry('failure', 'motion_blur', 1, 2), entry('failure', 'over_exposure', 2, 3)]
-    findings = {item.text.split(',')[0]: item for item in found([0.5] * 4, timeline=timeline)}
+    findings = {item.text.split(' (')[0]: item for item in found([0.5] * 4, timeline=timeline)}
     assert findings['motion blur'].holds.tolist() == [False, True, False, False]
     assert findings['over exposure'].holds.tolist() == [False, False, True, True]
 
@@ -80,7 +80,7 @@ def test_what_was_injected_comes_before_its_traces():
     dazzled = Sign('over-exposed image', np.array([False, True, True, False, False]))
     timeline = [entry('injected', 'camera:exposure=4', 1, 3)]
     findings = found([0.8, 0.2, 0.3, 0.8, 0.8], timeline=timeline, signs=[dazzled])
-    texts = ['injected fault camera:exposure=4', 'over-exposed image']
+    texts = ['camera exposure +4 stops off (injected)', 'over-exposed image']
     assert [item.text for item in causes_in(findings, 1)] == texts
     # But it is not blamed for what costs far more.
     findings = found([0.8, 0.1, 0.7, 0.8, 0.8], {1: 'camera'}, timeline, [dazzled])
@@ -156,10 +156,10 @@ def test_stale_and_sparse_samples_are_signs():
             shown(GREY, rasters={'lidar': sparse}),
         ]
     )
-    assert set(signs) == {'stale lidar', 'sparse lidar'}
+    assert set(signs) == {'stale lidar', 'few LiDAR points'}
     assert signs['stale lidar'].holds.tolist() == [False] * 6 + [True, False]
     assert signs['stale lidar'].values[6] == 180
-    assert signs['sparse lidar'].holds.tolist() == [False] * 7 + [True]
+    assert signs['few LiDAR points'].holds.tolist() == [False] * 7 + [True]
 
 
 def test_no_frames_show_no_signs():

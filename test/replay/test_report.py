@@ -52,7 +52,7 @@ def test_the_page_says_what_the_metrics_say(tmp_path):
     for name, iou in metrics['iou'].items():
         shown = '–' if iou is None else f'{100 * iou:.1f}'
         assert re.search(rf'{name.replace("_", " ")} {shown} ', page.text)
-    assert len(re.findall('router weights at 1/(4|8|16) of', page.text)) == 3
+    assert len(re.findall(r'trust, level \d \(1/(4|8|16) of', page.text)) == 3
     assert 'rig.motion none' in page.text
 
 
@@ -60,14 +60,15 @@ def test_the_worst_frame_and_its_cause_stand_on_top(tmp_path):
     write_sample_report(tmp_path / 'report.html', troubled_frames(80))
     text = Page(tmp_path / 'report.html').text
     assert re.search(
-        r'Worst frame: t = 2\.50 s, mIoU \d+\.\d %\. Probable cause: camera absent , from 2\.00',
+        r'Worst frame: t = 2\.50 s, frame mIoU \d+\.\d %\. Probable cause: camera absent , from 2',
         text,
     )
-    assert text.index('Worst frame:') < text.index('mean IoU')
+    assert text.index('Worst frame:') < text.index('all pixels of')
     assert re.search(
-        r'camera absent , from 2\.00 to 3\.00 s\. Frames like this \(20 of the drive\) score', text
+        r'camera absent , from 2\.00 to 3\.00 s\. Frames with it \(20 of the drive\) have a mean frame mIoU',
+        text,
     )
-    assert 'over exposure, as the recording notes' in text
+    assert 'over exposure (noted in the recording)' in text
 
 
 def test_no_cause_is_made_up(tmp_path):
@@ -76,7 +77,10 @@ def test_no_cause_is_made_up(tmp_path):
                     image=frames[0].image) for frame in frames]  # fmt: skip
     write_sample_report(tmp_path / 'report.html', calm)
     text = Page(tmp_path / 'report.html').text
-    assert 'No cause found in the data. No sensor is absent, stale or sparse' in text
+    assert 'No cause found in the data. No sensor is absent, stale or nearly empty' in text
+    spoiled = frames[25].label_map.copy()
+    spoiled[:, :20] = 3
+    frames[25] = replace(frames[25], label_map=spoiled)
     write_sample_report(tmp_path / 'harmless.html', frames)
     text = Page(tmp_path / 'harmless.html').text
     assert 'It has lidar absent, but such frames are no worse than others' in text
@@ -87,8 +91,8 @@ def test_without_ground_truth_the_least_sure_are_shown(tmp_path):
     metrics = write_sample_report(tmp_path / 'report.html', frames)
     text = Page(tmp_path / 'report.html').text
     assert metrics['miou'] is None
-    assert 'the frames that the model was least sure of' in text
-    assert 'mean confidence of each frame' in text
+    assert 'where the model is least sure of itself' in text
+    assert 'Worst frame: t = ' in text
     assert 'No ground truth.' in text
     assert 'error map' not in text.lower()
 
@@ -159,4 +163,4 @@ def test_a_fleet_has_a_row_for_each_recording(tmp_path):
     assert 'a <b> failed: bag.mcap: expected an MCAP file, got text' in page.text
     assert '1 of 2 could not be replayed' in page.text
     assert 'Worst frames' not in page.text
-    assert 'Worst recording: monday, mIoU 50.0 %. Worst in it: night , 50.0 %.' in page.text
+    assert 'Worst recording: monday, mIoU 50.0 %. Worst in it: night , mIoU 50.0 %.' in page.text

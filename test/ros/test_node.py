@@ -118,8 +118,10 @@ def test_masks_go_on_when_the_lidar_dies_and_when_the_camera_dies(rig, domain_id
     # 1.4 s of darkness: 250 ms until it is believed, then a mask for every 100 ms.
     assert len(without) >= 5
     assert {subset for _, subset in without} == {frozenset({'event'})}
-    beats = np.array([stamp - last_camera_ns for stamp, _ in without]) / (100 * MS)
-    np.testing.assert_allclose(beats, np.round(beats), atol=0.3)
+    beats_ns = np.array([stamp - last_camera_ns for stamp, _ in without])
+    period_ns = np.diff(beats_ns).min()
+    assert 70 * MS < period_ns < 130 * MS  # of a camera driven by a busy machine
+    np.testing.assert_allclose(beats_ns / period_ns, np.round(beats_ns / period_ns), atol=0.01)
     masks = {stamp_ns_of(message) for message in bench.received['mask']}
     assert masks >= {stamp for stamp, _ in without}
     values = bench.values('frames')
@@ -229,7 +231,9 @@ def test_an_engine_that_was_not_built_is_refused_with_the_command(unbuilt, domai
 
 def test_an_engine_is_built_while_configuring_if_asked_to(unbuilt, domain_id):
     with Bench(domain_id) as bench:
-        with LiveNode(domain_id, **unbuilt, unbuilt_engine='build'):
+        with LiveNode(domain_id, **unbuilt, unbuilt_engine='build', autostart=False) as node:
+            wait_until(lambda: bench.status('engine'), 15)
+            node.start()
             bench.wait_for_node()
             bench.drive(20)
             wait_until(lambda: bench.received['mask'], 10)
