@@ -1,6 +1,6 @@
 """The camera image at the network's size."""
 
-import cv2
+from mle_sam_ros.core.area_average import area_average
 import numpy as np
 
 
@@ -14,7 +14,6 @@ def camera_raster(image: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         (height, width, 3) uint8, contiguous; averaged over area where it shrinks.
     """
-    height, width = input_hw
-    if image.shape[:2] == (height, width):
+    if image.shape[:2] == tuple(input_hw):
         return np.ascontiguousarray(image)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return area_average(image, input_hw)
