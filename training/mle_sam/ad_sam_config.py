@@ -30,6 +30,7 @@ class AdSamConfig(NetworkConfig):
     """
 
     kind = 'ad_sam'
+    has_frozen_embedding = True
 
     encoder: str = 'vit'
     size: str

@@ -75,6 +75,7 @@ class NetworkConfig:
 
     kind = ''
     has_frozen_part = True  # which comes from elsewhere, or from a stage before
+    has_frozen_embedding = False  # what the frozen part says depends on the image alone
 
     input_hw: tuple[int, int]
     modalities: tuple[ModalitySpec, ...]

@@ -16,6 +16,7 @@ from mle_sam.cmnext_config import CmnextConfig
 from mle_sam.config import MleSamConfig, NetworkConfig, Stage
 from mle_sam.datasets.augmentation import AugmentationConfig
 from mle_sam.datasets.config import DataConfig
+from mle_sam.embedding_cache import EmbeddingCacheConfig
 from mle_sam.losses.terms import LOSSES
 from mle_sam.vit_config import CwsamConfig, SamLoraConfig, TsSamConfig
 
@@ -33,6 +34,7 @@ class StageConfig:
         learning_rate: peak; the paper leaves it open.
         steps: optimiser steps; or
         epochs: how often every sample is seen; paper: 100.
+        samples: of the training split, evenly spread over it; None for all.
         accumulate: micro-batches that a worker's share of a batch is cut into, one after the
             other. The loss picks its hard pixels within each.
         precision: fp32, or what autocast computes the network in: bf16 or fp16, the latter with a
@@ -48,13 +50,17 @@ class StageConfig:
         loss_stride: the loss sees every n-th row and column, another set each step; paper: 1.
         save_every: steps between checkpoints.
         validate_every: steps between scores on the validation samples, 0 for none.
+        validate_samples: of the validation split, evenly spread over it; None for all.
         augmentation: how samples vary.
+        embedding_cache: what the frozen encoder says is kept on disk, where nothing adapts it
+            (AD-SAM) and `augmentation` leaves few variants of a sample (flip, blur).
     """
 
     batch: int
     learning_rate: float
     steps: int | None = None
     epochs: float | None = None
+    samples: int | None = None
     accumulate: int = 1
     precision: str = 'fp32'
     weight_decay: float = 0.01
@@ -66,7 +72,9 @@ class StageConfig:
     loss_stride: int = 1
     save_every: int = 200
     validate_every: int = 0
+    validate_samples: int | None = None
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    embedding_cache: EmbeddingCacheConfig | None = None
 
     def __post_init__(self) -> None:
         length = (self.steps, self.epochs)
@@ -98,6 +106,10 @@ class StageConfig:
             ('loss_stride', self.loss_stride > 0, 'a positive number'),
             ('save_every', self.save_every > 0, 'a positive number'),
             ('validate_every', self.validate_every >= 0, '0 or more'),
+            *(
+                (name, getattr(self, name) is None or getattr(self, name) > 0, 'a positive number')
+                for name in ('samples', 'validate_samples')
+            ),
         )
         for name, is_met, expected in rules:
             if not is_met:
@@ -105,6 +117,12 @@ class StageConfig:
                     f'stage.{name}: expected {expected}, got {getattr(self, name)}; '
                     'correct the recipe'
                 )
+        if self.embedding_cache and self.augmentation.num_variants is None:
+            raise InputError(
+                'stage.embedding_cache: expected augmentation that lets the same images come '
+                f'again, scale [1.0, 1.0] and jitter 0, got scale {list(self.augmentation.scale)} '
+                f'and jitter {self.augmentation.jitter}; correct it, or leave out embedding_cache'
+            )
 
     def num_steps(self, num_samples: int) -> int:
         """Optimiser steps on a training split of a size."""
@@ -145,6 +163,14 @@ class Recipe:
                 f'trunk, pretrained: expected {expected} for a network of kind '
                 f'{self.network.kind}, got {" and ".join(given) or "neither"}; correct the recipe'
             )
+        for stage in self.stages:
+            network = self.network_of(stage)
+            if self.stage(stage).embedding_cache and not network.has_frozen_embedding:
+                raise InputError(
+                    f'{stage}.embedding_cache: expected a network with an encoder that nothing '
+                    f'changes, which is that of ad_sam in the stage experts, got {network.kind}; '
+                    'leave it out'
+                )
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -219,7 +245,7 @@ def _lineage(path: Path) -> Iterator[dict[str, Any]]:
     seen: list[Path] = []
     while path.resolve() not in seen:
         seen.append(path.resolve())
-        mapping = _read_mapping(path)
+        mapping = read_mapping(path)
         parent = mapping.pop('extends', None)
         yield mapping
         if parent is None:
@@ -231,7 +257,12 @@ def _lineage(path: Path) -> Iterator[dict[str, Any]]:
     raise InputError(f'{path}: expected recipes that extend others, got a circle {circle}; cut it')
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read the mapping that a YAML file holds.
+
+    Raises:
+        InputError: for a missing file, YAML that cannot be parsed, or something else in it.
+    """
     try:
         mapping = yaml.load(path.read_text(), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -20,6 +20,7 @@ from mle_sam.checkpoint import (
 )
 from mle_sam.config import Stage
 from mle_sam.datasets.batches import Batch, EndlessItems, load_batches, MicroBatches
+from mle_sam.datasets.part import EvenPart
 from mle_sam.datasets.sample import SegmentationDataset
 from mle_sam.interruption import Interruption
 from mle_sam.journal import Journal
@@ -154,8 +155,8 @@ def train(
     Args:
         recipe: of the run.
         stage: one of the recipe's.
-        training: what is learnt from.
-        validation: what `validate_every` scores.
+        training: what is learnt from, or the stage's `samples` of it.
+        validation: what `validate_every` scores, or the stage's `validate_samples` of it.
         directory: of the run; holds `recipe.yaml`, `<stage>.safetensors`, the best one so far as
             `<stage>.best.safetensors` where there is validation, and the journal.
         device: cpu or cuda; None takes cuda where there is one.
@@ -171,9 +172,15 @@ def train(
     path = directory / f'{stage}.safetensors'
     workers = Workers(device)
     config = recipe.stage(stage)
+    if config.samples:
+        training = EvenPart(training, config.samples)
+    if validation is not None and config.validate_samples:
+        validation = EvenPart(validation, config.validate_samples)
     num_steps = config.num_steps(len(training))
     saved = read_checkpoint(path) if path.exists() else None
     model = _new_model(recipe, stage)
+    if not saved:
+        model.load_backbone()
     if stage == 'experts' and not saved and recipe.network.has_frozen_part:
         report = load_pretrained(model, Path(recipe.pretrained or directory / 'trunk.safetensors'))
         if workers.is_first:
@@ -181,6 +188,9 @@ def train(
     trainer = Trainer(recipe, stage, model, num_steps, workers)
     if saved:
         trainer.restore(saved, str(path))
+    if config.embedding_cache:
+        num_images = len(training) * (config.augmentation.num_variants or 0)
+        model.keep_embeddings(config.embedding_cache, config.precision, num_images)
     if workers.is_first:
         print(f'training on {training.summary()}', file=sys.stderr)
     items = EndlessItems(training, recipe.network_of(stage), config, recipe.seed)

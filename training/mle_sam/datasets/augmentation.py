@@ -42,6 +42,13 @@ class AugmentationConfig:
                 ' correct the recipe'
             )
 
+    @property
+    def num_variants(self) -> int | None:
+        """How many different images a sample can become; None for no bound."""
+        if self.scale != (1.0, 1.0) or self.jitter > 0:
+            return None
+        return 2 ** sum(0 < probability < 1 for probability in (self.flip, self.blur))
+
 
 def augment(
     rasters: Mapping[str, np.ndarray],

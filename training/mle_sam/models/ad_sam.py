@@ -3,6 +3,7 @@
 Shape suffixes: B batch, K classes, C channels, H height, W width.
 """
 
+from functools import partial
 from pathlib import Path
 
 from mle_sam_ros.core.errors import InputError
@@ -14,6 +15,7 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 from mle_sam.ad_sam_config import AdSamConfig, RESNET_CHANNELS
 from mle_sam.config import MleSamConfig
+from mle_sam.embedding_cache import EmbeddingCache, EmbeddingCacheConfig
 from mle_sam.encoder import MultiModalEncoder
 from mle_sam.models.averaging import AveragingNetwork
 from mle_sam.models.deformable import DeformableConv, SampledConv
@@ -33,6 +35,7 @@ class AdSam(AveragingNetwork):
 
     def __init__(self, config: AdSamConfig):
         super().__init__(config)
+        self._cache: EmbeddingCache | None = None
         self.image_encoder = _build_encoder(config)
         self.backbone = _build_backbone(config)
         *skips, last = RESNET_CHANNELS[config.backbone]
@@ -55,7 +58,10 @@ class AdSam(AveragingNetwork):
 
     def encode(self, raster_BHW3: torch.Tensor, modality: str) -> list[torch.Tensor]:
         """The class maps, (B, K, H/4, W/4)."""
-        return [self.segment(raster_BHW3, modality, self.embed(raster_BHW3, modality))]
+        embed = partial(self.embed, modality=modality)
+        if self.training and self._cache:
+            embed = partial(self._cache.embed, encode=embed)
+        return [self.segment(raster_BHW3, modality, embed(raster_BHW3))]
 
     def embed(self, raster_BHW3: torch.Tensor, modality: str) -> torch.Tensor:
         """What the frozen encoder says, (B, C, H/16, W/16)."""
@@ -72,6 +78,20 @@ class AdSam(AveragingNetwork):
         for stage, skip in zip(self.stages, reversed(skips), strict=True):
             x = stage(x, skip)
         return self.head(x)
+
+    def load_backbone(self) -> None:
+        """See `Network`: the ResNet, from a file of torchvision's."""
+        if self.config.backbone_weights:
+            _load_resnet(self.backbone, Path(self.config.backbone_weights))
+
+    def keep_embeddings(
+        self, cache: EmbeddingCacheConfig, precision: str, num_images: int
+    ) -> None:
+        """See `Network`."""
+        height, width = self.config.input_hw
+        cache.check_space(num_images, (self.config.d_model, height // 16, width // 16))
+        parts = [*self.image_encoder.state_dict().items(), *self.normalise.named_buffers()]
+        self._cache = EmbeddingCache(cache, parts, precision)
 
     def rate_of(self, name: str) -> float:
         """See `Network`: the ResNet learns more slowly."""
@@ -171,17 +191,24 @@ def _build_encoder(config: AdSamConfig) -> nn.Module:
 def _build_backbone(config: AdSamConfig) -> nn.Module:
     """The ResNet's four maps by name."""
     resnet = {'resnet18': resnet18, 'resnet50': resnet50}[config.backbone]()
-    if config.backbone_weights:
-        resnet.load_state_dict(_read_backbone(Path(config.backbone_weights)))
     layers = ('layer1', 'layer2', 'layer3', 'layer4')
     return create_feature_extractor(resnet, list(layers))
 
 
-def _read_backbone(path: Path) -> dict[str, torch.Tensor]:
+def _load_resnet(backbone: nn.Module, path: Path) -> None:
+    """Take all that a file has, but for the classifier, which the backbone has not."""
     try:
-        return torch.load(path, map_location='cpu', weights_only=True)
+        weights = torch.load(path, map_location='cpu', weights_only=True)
+        faults = backbone.load_state_dict(weights, strict=False)
     except Exception as error:  # an unpickler raises whatever the bytes make of it
-        raise InputError(
-            f'{path}: expected the state of a ResNet of torchvision, got '
-            f'{type(error).__name__}; correct network.backbone_weights'
-        ) from error
+        raise _complaint(path, ' '.join(str(error).split())[:200]) from error
+    unknown = [name for name in faults.unexpected_keys if not name.startswith('fc.')]
+    if faults.missing_keys or unknown:
+        raise _complaint(path, f'missing {faults.missing_keys[:3]}, unknown {unknown[:3]}')
+
+
+def _complaint(path: Path, got: str) -> InputError:
+    return InputError(
+        f'{path}: expected the state of the ResNet that network.backbone names, as torchvision '
+        f'publishes it, got {got}; correct network.backbone_weights or network.backbone'
+    )

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from mle_sam.config import NetworkConfig, Stage
+from mle_sam.embedding_cache import EmbeddingCacheConfig
 from mle_sam.enlargement import Enlargement, SCALES
 from mle_sam.pretrained_names import Names
 
@@ -78,6 +79,28 @@ class Network(nn.Module, ABC):
     def rate_of(self, name: str) -> float:
         """By how much a parameter's learning rate differs from the recipe's."""
         return 1.0
+
+    def load_backbone(self) -> None:
+        """Start what stands beside the frozen part, where the configuration names a file for it.
+
+        Raises:
+            InputError: for a file that does not fit.
+        """
+
+    def keep_embeddings(
+        self, cache: EmbeddingCacheConfig, precision: str, num_images: int
+    ) -> None:
+        """Ask the disk before the frozen encoder in training, from now on.
+
+        Args:
+            cache: where and how.
+            precision: that training computes in.
+            num_images: that training sees.
+
+        Raises:
+            InputError: if there are too many.
+        """
+        raise NotImplementedError  # but where the configuration has a frozen embedding
 
     def rewrite(self) -> None:
         """Put layers that engines know in the place of those that they do not, in this object."""
