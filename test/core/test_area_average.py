@@ -24,7 +24,7 @@ def covered(num_old, num_new):
         size = min(scale, num_old - begin)
         last = min(math.floor(end), num_old - 1)
         first = min(math.ceil(begin), last)
-        shares = {old: 1 / size for old in range(first, last)}
+        shares = dict.fromkeys(range(first, last), 1 / size)
         if first - begin > 1e-3:
             shares[first - 1] = (first - begin) / size
         if end - last > 1e-3:
