@@ -26,6 +26,7 @@ class Drop(ArrivalFault):
 
     kind = 'drop'
     takes = 'a probability'
+    said = '{part} {stream} messages lost'
     low, high = 0.0, 1.0
 
     def begin(self, draw: Draw) -> Step:
@@ -41,6 +42,7 @@ class Delay(ArrivalFault):
 
     kind = 'delay'
     takes = 'seconds'
+    said = '{stream} messages {ms:g} ms late'
     low, high = 0.0, _MAX_DELAY_S
 
     def begin(self, draw: Draw) -> Step:
@@ -54,6 +56,7 @@ class Jitter(ArrivalFault):
 
     kind = 'jitter'
     takes = 'seconds'
+    said = '{stream} messages up to {ms:g} ms late, at random'
     low, high = 0.0, _MAX_DELAY_S
 
     def begin(self, draw: Draw) -> Step:
@@ -71,6 +74,7 @@ class Rate(ArrivalFault):
 
     kind = 'rate'
     takes = 'hertz'
+    said = '{stream} thinned to {value} Hz'
     low, high = 0.01, 1e6
 
     def begin(self, draw: Draw) -> Step:

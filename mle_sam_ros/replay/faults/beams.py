@@ -32,6 +32,7 @@ class Beams(NumberFault, MessageFault):
 
     kind = 'beams'
     takes = 'a part of all'
+    said = '{part} {stream} beams lost'
     victims = 'lidar, lidar_2 to lidar_9'
     low, high = 0.0, 1.0
 

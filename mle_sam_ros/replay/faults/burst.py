@@ -29,6 +29,7 @@ class Burst(NumberFault, MessageFault):
 
     kind = 'burst'
     takes = 'events per second'
+    said = '{number:,.0f} more events per second'
     victims = 'event'
     low, high = 0.0, 1e8
 

@@ -20,6 +20,7 @@ class Exposure(NumberFault, MessageFault):
 
     kind = 'exposure'
     takes = 'stops'
+    said = '{stream} exposure {number:+g} stops off'
     victims = 'camera'
     low, high = -16.0, 16.0
 

@@ -76,6 +76,7 @@ class Fault(ABC):
         kind: its name.
         takes: what its value is, in words.
         victims: the streams that can have it, in words.
+        said: what happens, to be filled in by `words`.
         stream: of the pipeline.
         window: when it holds.
     """
@@ -83,6 +84,7 @@ class Fault(ABC):
     kind: ClassVar[str]
     takes: ClassVar[str]
     victims: ClassVar[str]
+    said: ClassVar[str]
 
     stream: str
     window: Window
@@ -101,6 +103,11 @@ class Fault(ABC):
     def name(self) -> str:
         """What it is, whenever it holds."""
         return f'{self.stream}:{self.kind}={self.value_text}'
+
+    @property
+    def words(self) -> str:
+        """What happens, for a person, whenever it does: `lidar messages 100 ms late`."""
+        return self.said.format(stream=self.stream.replace('_', ' '), value=self.value_text)
 
     @classmethod
     @abstractmethod
@@ -162,6 +169,17 @@ class NumberFault(Fault):
     def value_text(self) -> str:
         """The number."""
         return number_text(self.value)
+
+    @property
+    def words(self) -> str:
+        """As `Fault.words`; `said` may also take the number, milliseconds, or a part of all."""
+        return self.said.format(
+            stream=self.stream.replace('_', ' '),
+            value=self.value_text,
+            number=self.value,
+            ms=1000 * self.value,
+            part='all' if self.value == 1 else f'{100 * self.value:g} % of the',
+        )
 
 
 def parse_number(text: str, kind: type[Fault]) -> float:

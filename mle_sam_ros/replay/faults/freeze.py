@@ -22,6 +22,7 @@ class Freeze(NumberFault, MessageFault):
 
     kind = 'freeze'
     takes = 'a probability'
+    said = '{part} {stream} messages repeat the one before'
     victims = 'camera, lidar, lidar_2 to lidar_9, or an image aligned with the camera'
     low, high = 0.0, 1.0
 

@@ -55,6 +55,15 @@ class MountingFault(NumberFault):
         """The number, and the axis where one was given."""
         return f'{number_text(self.value)}:{self.axis}' if self.axis else number_text(self.value)
 
+    @property
+    def words(self) -> str:
+        """As `Fault.words`."""
+        return self.said.format(
+            stream=self.stream.replace('_', ' '),
+            number=self.value,
+            axis=f' ({self.axis} axis)' if self.axis else '',
+        )
+
     def error(self, chance: np.random.Generator) -> np.ndarray:
         """(4, 4) float64: what is believed is `camera_from @ error`."""
         direction = chance.standard_normal(3)
@@ -73,6 +82,7 @@ class Rotate(MountingFault):
 
     kind = 'rotate'
     takes = 'degrees'
+    said = '{stream} calibration {number:+g}° off{axis}'
     low, high = -180.0, 180.0
 
     def _along(self, axis: np.ndarray) -> np.ndarray:
@@ -91,6 +101,7 @@ class Shift(MountingFault):
 
     kind = 'shift'
     takes = 'centimetres'
+    said = '{stream} calibration {number:+g} cm off{axis}'
     victims = 'lidar, lidar_2 to lidar_9'
     low, high = -1000.0, 1000.0
 

@@ -19,6 +19,7 @@ class Noise(Fault):
 
     kind = 'noise'
     takes = ' or '.join(NOISES)
+    said = '{value} noise on {stream}'
     victims = 'a modality of the bundle'
 
     noise: str

@@ -25,6 +25,7 @@ class Stamp(NumberFault, MessageFault):
 
     kind = 'stamp'
     takes = 'seconds'
+    said = '{stream} clock {ms:+g} ms off'
     victims = 'a sensor, odometry or twist'
     low, high = -10.0, 10.0
 

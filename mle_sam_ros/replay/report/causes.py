@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mle_sam_ros.replay.plain_name import plain_name
 from mle_sam_ros.replay.report.signs import Sign
 from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
@@ -135,10 +136,10 @@ def covered(entry: Mapping[str, Any], times_s: np.ndarray) -> np.ndarray:
 
 def noted_text(entry: Mapping[str, Any]) -> str:
     """A timeline entry in words; empty for what the frames tell themselves."""
-    name = str(entry['name']).replace('_', ' ')
+    name = plain_name(str(entry['name']))
     return {
-        'failure': f'{name}, as the recording notes',
-        'injected': f'injected fault {entry["name"]}',
+        'failure': f'{name} (noted in the recording)',
+        'injected': f'{name} (injected)',
         'condition': f'condition {name}',
     }.get(entry['kind'], '')
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
+from mle_sam_ros.replay.plain_name import plain_name
 from mle_sam_ros.replay.report import charts
 from mle_sam_ros.replay.report.causes import noted_text
 from mle_sam_ros.replay.report.signs import Sign
+from mle_sam_ros.replay.report.wording import score_name
 from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
@@ -84,7 +86,7 @@ class Course:
     Attributes:
         axis: of all plots.
         lanes: what came and went.
-        quality: mIoU of each frame; without ground truth, its confidence.
+        quality: frame mIoU; without any ground truth, confidence.
         latency: of each frame.
         trust: by level, by modality: the points of an area.
     """
@@ -127,7 +129,7 @@ class Course:
         miou = 100 * np.array([item.miou for item in moments])
         is_scored = not np.isnan(miou).all()
         self.quality = _curve(
-            'mIoU' if is_scored else 'mean confidence',
+            score_name(is_scored),
             '%',
             times_s,
             miou if is_scored else 100 * confidences,
@@ -156,7 +158,7 @@ class Course:
         for lane in self.lanes:
             is_sensor = lane.kind == 'sensor'
             kind = 'absent' if is_sensor else lane.kind
-            text = f'{lane.name} absent' if is_sensor else lane.name.replace('_', ' ')
+            text = f'{lane.name} absent' if is_sensor else plain_name(lane.name)
             for from_s, to_s in self._gaps(lane) if is_sensor else lane.spans:
                 is_in = to_s > self.axis.from_s and from_s < self.axis.to_s
                 is_whole = from_s <= self.axis.from_s and to_s >= self._last_s

@@ -10,15 +10,22 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.aggregate import FleetRow
+from mle_sam_ros.replay.plain_name import plain_name
 from mle_sam_ros.replay.report.album import Album
+from mle_sam_ros.replay.report.budget import budget_of
 from mle_sam_ros.replay.report.causes import find_causes
 from mle_sam_ros.replay.report.course import Course
+from mle_sam_ros.replay.report.episodes import find_episodes
+from mle_sam_ros.replay.report.glossary import STAGES, WORDS
 from mle_sam_ros.replay.report.tiles import ERROR_SURE, ERROR_UNSURE, MODALITY_COLOURS, UNKNOWN
-from mle_sam_ros.replay.report.wording import scene_view
+from mle_sam_ros.replay.report.wording import episode_view, scene_view, score_name
 from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 _TEMPLATES = Path(__file__).parent / 'templates'
+_NUM_EPISODES = 6
+# Frames of an episode.
+_NUM_SHOWN = 3
 
 
 def write_report(
@@ -44,22 +51,29 @@ def write_report(
         recordings: of a fleet.
     """
     start_ns = _start_ns(metrics, moments)
+    is_scored = metrics['miou'] is not None
+    conditions, throughout = _conditions(metrics)
     context: dict[str, Any] = {
         'title': title,
         'metrics': metrics,
         'latency': latency,
+        'budget': budget_of(metrics, moments),
+        'words_of': WORDS,
+        'does': STAGES,
         'manifest': manifest,
         'modality_colours': [_hex(shade) for shade in MODALITY_COLOURS],
         'class_colours': {item.name: _hex(item.colour) for item in manifest.classes},
         'error_colours': [_hex(shade) for shade in (ERROR_UNSURE, ERROR_SURE, UNKNOWN)],
         'worst_class': lowest(metrics['iou']),
-        'worst_condition': lowest(
-            {name: item['miou'] for name, item in metrics['conditions'].items()}
-        ),
+        'conditions': conditions,
+        'throughout': throughout,
+        'worst_condition': lowest({name: item['miou'] for name, item in conditions.items()}),
         'recordings': recordings,
         'worst_recording': _worst_recording(recordings),
         'classes': _classes(metrics),
-        'is_scored': metrics['frames_scored'] > 0,
+        'is_scored': is_scored,
+        'score_name': score_name(is_scored),
+        'usual': None,
         'findings': [],
         'worst': [],
         'even': [],
@@ -97,8 +111,7 @@ def _drive(
     timeline = metrics['timeline']
     miou = np.array([item.miou for item in moments])
     times_s = np.array([item.stamp_ns - start_ns for item in moments]) / 1e9
-    is_scored = not np.isnan(miou).all()
-    scores = miou if is_scored else album.signs.confidences
+    scores = miou if metrics['miou'] is not None else album.signs.confidences
     signs = list(album.signs.found())
     findings = find_causes(moments, scores, signs, timeline, start_ns, manifest.modality_names)
     index_of = {item.stamp_ns: index for index, item in enumerate(moments)}
@@ -109,16 +122,34 @@ def _drive(
             for scene in scenes
         ]
 
+    scene_of = {index_of[scene.stamp_ns]: scene for scene in album.worst}
+    episodes = find_episodes(list(scene_of), scores, times_s, findings)[:_NUM_EPISODES]
     return {
-        'is_scored': is_scored,
         'findings': [item for item in findings if not math.isnan(item.drop)],
-        'worst': views(album.worst),
+        'worst': [
+            episode_view(
+                episode,
+                views([scene_of[index] for index in episode.frames[:_NUM_SHOWN]]),
+                scores,
+                times_s,
+            )
+            for episode in episodes
+        ],
         'usual': float(np.nanmean(scores)),
         'even': views(album.even),
         'course': Course(manifest, moments, album.signs.confidences, timeline, signs, start_ns)
         if len(moments) > 1
         else None,
     }
+
+
+def _conditions(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Those that held for a part of the drive, and the names of those that held all the time."""
+    count = metrics['tallies']['whole']['frames']
+    part = {
+        name: item for name, item in metrics['conditions'].items() if item['frames'] < count
+    }
+    return part, [name for name in metrics['conditions'] if name not in part]
 
 
 def _classes(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -173,8 +204,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {'percent': _percent, 'words': _words, 'flat': _flat}
-    environment.filters['mean_weights'] = _mean_weights
+    environment.filters |= {'percent': _percent, 'words': plain_name, 'flat': _flat}
+    environment.filters |= {'mean_weights': _mean_weights, 'ms': _ms}
     return environment
 
 
@@ -182,8 +213,9 @@ def _percent(value: float | None) -> str:
     return '–' if value is None or math.isnan(value) else f'{100 * value:.1f}'
 
 
-def _words(name: str) -> str:
-    return name.replace('_', ' ')
+def _ms(value: float) -> str:
+    """As many decimals as tell something."""
+    return f'{value:.0f}' if value >= 100 else f'{value:.1f}' if value >= 1 else f'{value:.2f}'
 
 
 def _flat(value: Any, prefix: str = '') -> list[tuple[str, Any]]:

@@ -32,12 +32,14 @@ class ClassLoss:
         iou: of this frame.
         share: part of the known pixels that are of this class, 0 to 1.
         taken_for: what most of its wrong pixels were taken for; None where none were.
+        taken_share: part of the known pixels that were, 0 to 1.
     """
 
     name: str
     iou: float
     share: float
     taken_for: str | None
+    taken_share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +57,7 @@ class Scene:
         confidence: mean over the pixels, 0 to 1.
         miou: of the frame; NaN without ground truth.
         losses: its classes, the worst first; none without ground truth.
+        classes: names of those that the mask or the ground truth shows, in the manifest's order.
         pictures: JPEG by name: camera, mask, ground truth, error map, and the other modalities;
             without those there is nothing to show of. Without ground truth also confidence.
     """
@@ -69,6 +72,7 @@ class Scene:
     confidence: float
     miou: float
     losses: tuple[ClassLoss, ...]
+    classes: tuple[str, ...]
     pictures: Mapping[str, bytes]
 
 
@@ -105,6 +109,7 @@ def scene_of(frame: Frame, manifest: Manifest, miou: float, width: int = LARGE) 
         float(frame.confidence.mean()) / 255,
         miou,
         _losses(frame, manifest),
+        _classes(frame, manifest),
         {name: _jpeg(picture) for name, picture in pictures.items()},
     )
 
@@ -129,10 +134,24 @@ def _losses(frame: Frame, manifest: Manifest) -> tuple[ClassLoss, ...]:
             continue
         wrong = matrix.counts[index].copy()
         wrong[index] = 0
-        taken_for = names[int(wrong.argmax())] if wrong.any() else None
-        share = int(matrix.counts[index].sum()) / total
-        losses.append(ClassLoss(names[index], iou, share, taken_for))
+        other = int(wrong.argmax())
+        losses.append(
+            ClassLoss(
+                names[index],
+                iou,
+                int(matrix.counts[index].sum()) / total,
+                names[other] if wrong.any() else None,
+                int(wrong[other]) / total,
+            )
+        )
     return tuple(sorted(losses, key=lambda loss: loss.iou))
+
+
+def _classes(frame: Frame, manifest: Manifest) -> tuple[str, ...]:
+    shown = np.bincount(frame.label_map.ravel(), minlength=256)
+    if frame.truth is not None:
+        shown = shown + np.bincount(frame.truth.ravel(), minlength=256)
+    return tuple(name for name, count in zip(manifest.class_names, shown, strict=False) if count)
 
 
 def _tile_hw(frame: Frame, width: int) -> tuple[int, int]:

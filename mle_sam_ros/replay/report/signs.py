@@ -8,6 +8,8 @@ import numpy as np
 
 _BRIGHT, _DARK = 250, 12
 _LATE_MS = 100.0
+# What the raster of a modality is full of; of others, pixels.
+_CONTENT = {'event': 'events', 'lidar': 'LiDAR points'}
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +73,10 @@ class Signs:
             candidates.append(Sign(f'stale {name}', late, age, 'ms old'))
             if name != 'camera':
                 sparse, dense = coverage < usual / 3, coverage > usual * 3
-                candidates.append(Sign(f'sparse {name}', sparse, coverage, '% of the pixels'))
-                candidates.append(Sign(f'crowded {name}', dense, coverage, '% of the pixels'))
+                content = _CONTENT.get(name, f'{name} pixels')
+                unit = f'% of the image has any, usually {usual:.3g} %'
+                candidates.append(Sign(f'few {content}', sparse, coverage, unit))
+                candidates.append(Sign(f'many {content}', dense, coverage, unit))
         yield from (sign for sign in candidates if sign.holds.any())
 
     @staticmethod
