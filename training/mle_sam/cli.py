@@ -108,6 +108,24 @@ def _evaluate(options: argparse.Namespace) -> None:
     print(report.text())
 
 
+def _study(options: argparse.Namespace) -> int:
+    from mle_sam.datasets.preparation import prepare
+    from mle_sam.study.conduct import check_unchanged, Conductor, locked, terminated
+    from mle_sam.study.plan import plan, read_study
+
+    study, recipes = read_study(options.study)
+    if options.data:
+        root = str(options.data)
+        recipes = tuple(replace(each, data=replace(each.data, root=root)) for each in recipes)
+    runs = plan(study, recipes, options.runs)
+    with locked(options.runs) as lock, terminated():
+        check_unchanged(runs)
+        for recipe in recipes:
+            prepare(recipe.data, recipe.network, options.jobs)
+        failed = Conductor(options.jobs, lock).conduct(runs)
+    return 1 if failed else 0
+
+
 def _export(options: argparse.Namespace) -> None:
     from mle_sam.accuracy import read_accuracy
     from mle_sam.checkpoint import read_checkpoint
@@ -219,6 +237,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument('--out', type=Path, help='write evaluation.json and .md there')
     evaluate.add_argument('--device', choices=('cpu', 'cuda'), help='cuda where there is one')
     evaluate.add_argument('--threads', type=_at_least(1), default=2)
+
+    study = add('study', _study, 'train and score several networks under several circumstances')
+    study.add_argument('--study', type=Path, required=True, help='YAML, see recipes/comparison')
+    study.add_argument('--runs', type=Path, required=True, help='directory of all runs')
+    study.add_argument('--jobs', type=_at_least(1), default=2, help='runs at a time, a core each')
 
     export = add('export', _export, 'write the bundle that vehicles run')
     export.add_argument('--checkpoint', type=Path, required=True)

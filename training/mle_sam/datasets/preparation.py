@@ -32,6 +32,8 @@ def prepare(data: DriveData, network: NetworkConfig, num_processes: int) -> None
             used.
     """
     tasks = list(_tasks(data, network))
+    if not tasks:
+        return
     total = sum(len(data.seeds(split)) + len(data.bags(split)) for split in _SPLITS)
     progress = tqdm(desc='preparing', unit='drive', total=total, initial=total - len(tasks))
     with get_context('spawn').Pool(num_processes, cv2.setNumThreads, (1,)) as pool, progress:
