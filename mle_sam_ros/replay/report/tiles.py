@@ -21,7 +21,7 @@ BACKGROUND = (16, 20, 26)
 _FAR_M = 80.0
 _POSITIVE, _NEGATIVE = np.float32([255, 170, 60]), np.float32([70, 150, 255])
 # Of wrong pixels, from those it was unsure of to those it was sure of.
-ERROR_UNSURE, ERROR_SURE, UNKNOWN = (250, 200, 60), (225, 30, 60), (96, 102, 110)
+ERROR_UNSURE, ERROR_SURE, UNKNOWN = (250, 200, 60), (225, 30, 60), (45, 95, 190)
 _ERROR_COLOURS = np.linspace(ERROR_UNSURE, ERROR_SURE, 256).round().astype(np.uint8)[:, np.newaxis]
 _SHADES = np.linspace(ERROR_UNSURE, BACKGROUND, 256).round().astype(np.uint8)[:, np.newaxis]
 _FAINT = (np.arange(256) // 3 + 12).astype(np.uint8)
@@ -88,7 +88,7 @@ def error_tile(frame: Frame, tile_hw: tuple[int, int]) -> np.ndarray:
     """Where the mask is wrong, (h, w, 3) uint8; dark where there is no ground truth.
 
     Right pixels are faint, wrong ones go from yellow to red with the confidence, and those whose
-    truth is unknown are grey.
+    truth is unknown are blue.
     """
     if frame.truth is None:
         return blank_tile(tile_hw)
