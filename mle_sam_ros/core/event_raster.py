@@ -8,8 +8,9 @@ from mle_sam_ros.core.manifest import EventEncoding
 import numba
 import numpy as np
 
-# Pixels whose two counts make one 64-bit word.
+# Pixels whose two counts make one 64-bit word, and such words looked at in one go.
 _GROUP = 4
+_BLOCK = 1024
 
 
 class EventProjector:
@@ -35,11 +36,13 @@ class EventProjector:
             camera_from_event: (4, 4) float64; only its rotation is used.
             encoding: of the manifest.
         """
-        self._size_hw = camera.size_hw
+        self._size_hw = height, width = camera.size_hw
         self._dilation_px = encoding.dilation_px
         self._sensor_hw = event_camera.size_hw
         table = pixel_table(event_camera, camera, camera_from_event).reshape(-1)
-        self._pixel_of = np.pad(table, (0, -len(table) % _GROUP), constant_values=-1)
+        # What lies outside goes to a pixel behind the last one, which nobody looks at.
+        first_of = 3 * np.where(table < 0, height * width, table).astype(np.uint32)
+        self._first_of = np.pad(first_of, (0, -len(table) % _GROUP))
 
     def raster(self, events: Events) -> np.ndarray:
         """Counts at each pixel.
@@ -50,10 +53,12 @@ class EventProjector:
         Returns:
             (H, W, 3) uint8: positive events, negative events, zero; counts stop at 255.
         """
-        on_sensor = np.zeros(2 * len(self._pixel_of), np.uint8)
+        height, width = self._size_hw
+        on_sensor = np.zeros(2 * len(self._first_of), np.uint8)
         _count(events.x, events.y, events.polarity, *self._sensor_hw, on_sensor)
-        counts = np.zeros((*self._size_hw, 3), np.uint8)
-        _move(on_sensor, on_sensor.view(np.uint64), self._pixel_of, counts.reshape(-1))
+        counts = np.zeros((height * width + 1, 3), np.uint8)
+        _move(on_sensor, self._first_of, counts.reshape(-1))
+        counts = counts[:-1].reshape(height, width, 3)
         if self._dilation_px == 1:
             return counts
         return cv2.dilate(counts, np.ones((self._dilation_px, self._dilation_px), np.uint8))
@@ -132,16 +137,26 @@ def _count(x, y, polarity, height, width, counts):
 
 
 @numba.njit(nogil=True, cache=True)
-def _move(on_sensor, groups, pixel_of, counts):
-    """Add counts on the sensor to those of the camera's pixels; groups without any are skipped."""
-    two, three = np.uint64(2), np.uint64(3)
-    for group in range(len(groups)):
-        if groups[group] == 0:
-            continue
-        for place in range(group * _GROUP, group * _GROUP + _GROUP):
-            pixel = pixel_of[place]
-            if pixel >= 0:
-                source, target = np.uint64(place) * two, np.uint64(pixel) * three
-                for channel in (np.uint64(0), np.uint64(1)):
-                    total = np.int64(counts[target + channel]) + on_sensor[source + channel]
-                    counts[target + channel] = min(total, 255)
+def _move(on_sensor, first_of, counts):
+    """Add counts on the sensor to those of the camera's pixels, the first of which is given.
+
+    Which counts are not zero is found without branches, which nobody could foresee.
+    """
+    one, two = np.uint64(1), np.uint64(2)
+    pairs, groups = on_sensor.view(np.uint16), on_sensor.view(np.uint64)
+    busy_groups, busy_pairs = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK * _GROUP, np.uint64)
+    for begin in range(0, len(groups), _BLOCK):
+        num_groups = num_pairs = np.uint64(0)
+        for group in range(begin, min(begin + _BLOCK, len(groups))):
+            busy_groups[num_groups] = group
+            num_groups += np.uint64(groups[group] != 0)
+        for i in range(num_groups):
+            for k in range(_GROUP):
+                pair = busy_groups[i] * np.uint64(_GROUP) + np.uint64(k)
+                busy_pairs[num_pairs] = pair
+                num_pairs += np.uint64(pairs[pair] != 0)
+        for i in range(num_pairs):
+            source, target = busy_pairs[i] * two, np.uint64(first_of[busy_pairs[i]])
+            positive = np.int64(counts[target]) + on_sensor[source]
+            negative = np.int64(counts[target + one]) + on_sensor[source + one]
+            counts[target], counts[target + one] = min(positive, 255), min(negative, 255)

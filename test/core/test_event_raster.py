@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mle_sam_ros.core.camera import CameraModel
-from mle_sam_ros.core.event_raster import EventProjector
+from mle_sam_ros.core.event_raster import EventProjector, pixel_table
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.manifest import EventEncoding
 from mle_sam_ros.core.transforms import matrix_from_pose
@@ -78,3 +78,20 @@ def test_dilation_is_a_maximum_over_a_square():
         EVENT_CAMERA, CAMERA, CAMERA_FROM_EVENT, EventEncoding(30_000_000, 3)
     )
     assert projector.raster(events).sum() == 9
+
+
+def test_a_large_sensor_by_its_table():
+    """Many blocks of pixels, several of which fall on one, up to the brim."""
+    sensor = EVENT_CAMERA.scaled_to((260, 340))
+    events = random_events(np.random.default_rng(3), 200_000, 265, 345)
+    counts = np.zeros((32 * 64, 3), np.int64)
+    on_sensor = (events.x < 340) & (events.y < 260)
+    pixels = pixel_table(sensor, CAMERA, CAMERA_FROM_EVENT)[
+        events.y[on_sensor], events.x[on_sensor]
+    ]
+    channels = np.where(events.polarity[on_sensor] > 0, 0, 1)
+    np.add.at(counts, (pixels[pixels >= 0], channels[pixels >= 0]), 1)
+    projector = EventProjector(sensor, CAMERA, CAMERA_FROM_EVENT, EventEncoding(30_000_000, 1))
+    expected = np.minimum(counts, 255).reshape(32, 64, 3)
+    assert expected.max() == 255
+    np.testing.assert_array_equal(projector.raster(events), expected)
