@@ -56,9 +56,9 @@ class EventProjector:
         height, width = self._size_hw
         on_sensor = np.zeros(2 * len(self._first_of), np.uint8)
         _count(events.x, events.y, events.polarity, *self._sensor_hw, on_sensor)
-        counts = np.zeros((height * width + 1, 3), np.uint8)
-        _move(on_sensor, self._first_of, counts.reshape(-1))
-        counts = counts[:-1].reshape(height, width, 3)
+        by_pixel = np.zeros((height * width + 1, 3), np.uint8)
+        _move(on_sensor, self._first_of, by_pixel.reshape(-1))
+        counts = by_pixel[:-1].reshape(height, width, 3)
         if self._dilation_px == 1:
             return counts
         return cv2.dilate(counts, np.ones((self._dilation_px, self._dilation_px), np.uint8))

@@ -83,7 +83,7 @@ def test_dilation_is_a_maximum_over_a_square():
 def test_a_large_sensor_by_its_table():
     """Many blocks of pixels, several of which fall on one, up to the brim."""
     sensor = EVENT_CAMERA.scaled_to((260, 340))
-    events = random_events(np.random.default_rng(3), 200_000, 265, 345)
+    events = random_events(np.random.default_rng(3), 2_000_000, 265, 345)
     counts = np.zeros((32 * 64, 3), np.int64)
     on_sensor = (events.x < 340) & (events.y < 260)
     pixels = pixel_table(sensor, CAMERA, CAMERA_FROM_EVENT)[
