@@ -20,7 +20,7 @@ class Exposure(NumberFault, MessageFault):
 
     kind = 'exposure'
     takes = 'stops'
-    said = '{stream} exposure {number:+g} stops off'
+    said = '{stream} exposure off by {number:+g} stops'
     victims = 'camera'
     low, high = -16.0, 16.0
 

@@ -82,7 +82,7 @@ class Rotate(MountingFault):
 
     kind = 'rotate'
     takes = 'degrees'
-    said = '{stream} calibration {number:+g}° off{axis}'
+    said = '{stream} calibration off by {number:+g}°{axis}'
     low, high = -180.0, 180.0
 
     def _along(self, axis: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ class Shift(MountingFault):
 
     kind = 'shift'
     takes = 'centimetres'
-    said = '{stream} calibration {number:+g} cm off{axis}'
+    said = '{stream} calibration off by {number:+g} cm{axis}'
     victims = 'lidar, lidar_2 to lidar_9'
     low, high = -1000.0, 1000.0
 

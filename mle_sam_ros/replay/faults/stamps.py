@@ -25,7 +25,7 @@ class Stamp(NumberFault, MessageFault):
 
     kind = 'stamp'
     takes = 'seconds'
-    said = '{stream} clock {ms:+g} ms off'
+    said = '{stream} clock off by {ms:+g} ms'
     victims = 'a sensor, odometry or twist'
     low, high = -10.0, 10.0
 

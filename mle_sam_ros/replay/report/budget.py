@@ -9,7 +9,6 @@ from typing import Any
 from mle_sam_ros.replay.score.evaluation import Moment
 
 
-
 @dataclass(frozen=True)
 class Budget:
     """What a frame may take: the camera's period. A node that needs longer skips frames.

@@ -78,9 +78,7 @@ def _around(
     is_break = (np.diff(num_known[bad]) > 1) & (np.diff(times_s[bad]) > _RECOVERY_S)
     stretches = np.split(bad, np.flatnonzero(is_break) + 1)
     stretch = next(item for item in stretches if index in item)
-    return Episode(
-        int(stretch[0]), int(stretch[-1]), (index,), causes[0].text if causes else ''
-    )
+    return Episode(int(stretch[0]), int(stretch[-1]), (index,), causes[0].text if causes else '')
 
 
 def _joined(episodes: Sequence[Episode], frames: Sequence[int]) -> Episode:

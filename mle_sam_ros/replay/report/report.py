@@ -52,7 +52,7 @@ def write_report(
     """
     start_ns = _start_ns(metrics, moments)
     is_scored = metrics['miou'] is not None
-    conditions, throughout = _conditions(metrics)
+    conditions, throughout = split_conditions(metrics)
     context: dict[str, Any] = {
         'title': title,
         'metrics': metrics,
@@ -100,6 +100,13 @@ def lowest(values: Mapping[str, float | None]) -> tuple[str, float] | None:
     return name, value
 
 
+def split_conditions(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Conditions of a part of the drive, and the names of those that all frames have."""
+    count, conditions = metrics['tallies']['whole']['frames'], metrics['conditions']
+    part = {name: item for name, item in conditions.items() if item['frames'] < count}
+    return part, [name for name, item in conditions.items() if item['frames'] == count > 0]
+
+
 def _drive(
     metrics: Mapping[str, Any],
     manifest: Manifest,
@@ -141,15 +148,6 @@ def _drive(
         if len(moments) > 1
         else None,
     }
-
-
-def _conditions(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Those that held for a part of the drive, and the names of those that held all the time."""
-    count = metrics['tallies']['whole']['frames']
-    part = {
-        name: item for name, item in metrics['conditions'].items() if item['frames'] < count
-    }
-    return part, [name for name in metrics['conditions'] if name not in part]
 
 
 def _classes(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
