@@ -1,20 +1,23 @@
 """Every rewrite for engines against the plain module; differences are of values of about 1."""
 
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.export.graphs import (
-    _AuxiliaryGraph,
-    _compose,
-    _PixelShuffleUp,
-    _StackedPerceptrons,
+from mle_sam.decoder import build_mask_decoder, decode_masks, NoPrompt
+from mle_sam.export.graphs import _AuxiliaryGraph, _compose, Normalisation
+from mle_sam.export.layers import (
     ChannelsLastNorm,
-    Normalisation,
+    PixelShuffleUp,
+    PlacedAttention,
+    StackedMaskDecoder,
+    StackedPerceptrons,
 )
 from mle_sam.export.precision import _DecoderAttention, _EncoderAttention, _HalfNorm
+from mle_sam.vit_config import VIT_SIZES
 import pytest
 from sam2.modeling.backbones.hieradet import MultiScaleAttention
 from sam2.modeling.sam.mask_decoder import MLP
 from sam2.modeling.sam.transformer import Attention
 from sam2.modeling.sam2_utils import LayerNorm2d
+from segment_anything.modeling import image_encoder
 import torch
 from torch import nn
 
@@ -42,7 +45,7 @@ def assert_near(got: torch.Tensor, expected: torch.Tensor, largest: float):
 
 def test_pixel_shuffle_is_the_transposed_convolution():
     plain, x = spread(nn.ConvTranspose2d(24, 10, 2, stride=2)), torch.randn(2, 24, 5, 7)
-    assert_near(_PixelShuffleUp(plain)(x), plain(x), 2e-6)
+    assert_near(PixelShuffleUp(plain)(x), plain(x), 2e-6)
 
 
 def test_channels_last_norm_is_the_norm():
@@ -59,7 +62,7 @@ def test_composed_convolution_is_both():
 def test_stacked_perceptrons_are_each_of_them():
     plain, x = [spread(MLP(24, 24, 3, 3)) for _ in range(5)], torch.randn(1, 5, 24)
     expected = torch.stack([own(x[:, index]) for index, own in enumerate(plain)], 1)
-    assert_near(_StackedPerceptrons(plain)(x), expected, 2e-6)
+    assert_near(StackedPerceptrons(plain)(x), expected, 2e-6)
 
 
 def test_composed_auxiliary_head_is_the_head():
@@ -80,6 +83,24 @@ def test_decoder_attention_is_that_of_sam_2():
     plain = spread(Attention(32, num_heads=4, downsample_rate=2))
     q, k, v = torch.randn(1, 9, 32), torch.randn(1, 40, 32), torch.randn(1, 40, 32)
     assert_near(_DecoderAttention(plain, torch.float32)(q, k, v), plain(q, k, v), 1e-6)
+
+
+@pytest.mark.parametrize(
+    'map_hw',
+    [(7, 7), (5, 9)],  # as many places as were learnt, and others, between which it interpolates
+)
+def test_placed_attention_is_that_of_sam(map_hw):
+    plain = spread(image_encoder.Attention(24, num_heads=2, use_rel_pos=True, input_size=(7, 7)))
+    x = torch.randn(3, *map_hw, 24)
+    assert_near(PlacedAttention(plain, map_hw)(x), plain(x), 2e-6)
+
+
+def test_stacked_mask_decoder_is_that_of_the_first_sam():
+    size = VIT_SIZES['nano']
+    plain = spread(build_mask_decoder(size, num_classes=5, is_sam1=True))
+    prompt, features = NoPrompt(size, num_tokens=0), [torch.randn(1, size.d_model, 3, 4)]
+    expected = decode_masks(plain, prompt, features)
+    assert_near(decode_masks(StackedMaskDecoder(plain), prompt, features), expected, 2e-5)
 
 
 @pytest.mark.parametrize(('core', 'largest'), [(torch.float16, 0.004), (torch.bfloat16, 0.02)])

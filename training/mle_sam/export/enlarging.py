@@ -68,3 +68,11 @@ class BandedEnlargement(nn.Module):
         near = torch.cat(widened).index_select(0, self.near.flatten())
         rows = self.weights @ near.reshape(*self.near.shape, -1)
         return rows.flatten(0, 1).unflatten(1, near.shape[1:])
+
+
+def answer(enlarged: torch.Tensor, class_axis: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The label map and its confidence, (H, W) uint8, of logits at the input's size."""
+    top, label_map = enlarged.max(class_axis)
+    confidence = 1.0 / (enlarged - top.unsqueeze(class_axis)).exp().sum(class_axis)
+    # TensorRT has no cast from integers to uint8.
+    return label_map.float().to(torch.uint8), (confidence * 255.0).round().to(torch.uint8)

@@ -14,7 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from mle_sam.auxiliary_head import AuxiliaryHead
-from mle_sam.export.enlarging import BandedEnlargement, ResizedEnlargement
+from mle_sam.export.enlarging import answer, BandedEnlargement, ResizedEnlargement
+from mle_sam.export.layers import (
+    ChannelsLastNorm,
+    InFloat32,
+    PixelShuffleUp,
+    StackedPerceptrons,
+)
 from mle_sam.lora import merge_experts
 from mle_sam.models.mle_sam import MleSam
 
@@ -87,7 +93,7 @@ class FuseDecodeGraph(nn.Module):
             self.auxiliary_head = _AuxiliaryGraph(network.auxiliary_head)
         self.transformer = decoder.transformer
         self.upscaling = decoder.output_upscaling
-        self.hypernetworks = _StackedPerceptrons(decoder.output_hypernetworks_mlps[1:])
+        self.hypernetworks = StackedPerceptrons(decoder.output_hypernetworks_mlps[1:])
         height, width = model.config.input_hw
         num_levels = 3 if model.config.auxiliary_head else 1
         self.enlarge = enlarge or BandedEnlargement((height, width), num_levels)
@@ -117,15 +123,8 @@ class FuseDecodeGraph(nn.Module):
         if self.auxiliary_head is not None:
             fine, *coarse = self.auxiliary_head(fused)
             logits = [0.5 * level for level in (logits[0] + fine, *coarse)]
-        enlarged, axis = self.enlarge(logits), self.enlarge.class_axis
-        top, label_map = enlarged.max(axis)
-        confidence = 1.0 / (enlarged - top.unsqueeze(axis)).exp().sum(axis)
-        return (
-            # TensorRT has no cast from integers to uint8.
-            label_map.float().to(torch.uint8),
-            (confidence * 255.0).round().to(torch.uint8),
-            router_weights_1LM[0],
-        )
+        label_map, confidence = answer(self.enlarge(logits), self.enlarge.class_axis)
+        return label_map, confidence, router_weights_1LM[0]
 
     def _masks(self, fused: list[torch.Tensor]) -> torch.Tensor:
         """The mask decoder's (1, K, H/4, W/4) logits, float32."""
@@ -157,47 +156,6 @@ class Normalisation(nn.Module):
         return (images_M3HW - self.mean) / self.std
 
 
-class InFloat32(nn.Module):
-    """A layer that gives float32, and takes it, whatever it is given."""
-
-    def __init__(self, layer: nn.Module):
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply it."""
-        return self.layer(x.float())
-
-
-class ChannelsLastNorm(nn.Module):
-    """`LayerNorm2d` as one layer normalisation node, easily kept in float32."""
-
-    def __init__(self, original: LayerNorm2d):
-        super().__init__()
-        self.weight, self.bias, self.eps = original.weight, original.bias, original.eps
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Normalise (B, C, H, W) over C."""
-        x = x.permute(0, 2, 3, 1)
-        x = F.layer_norm(x, x.shape[-1:], self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2)
-
-
-class _PixelShuffleUp(nn.Module):
-    """`ConvTranspose2d(kernel_size=2, stride=2)` as a 1x1 convolution and a pixel shuffle."""
-
-    def __init__(self, original: nn.ConvTranspose2d):
-        super().__init__()
-        inputs, outputs = original.in_channels, original.out_channels
-        weight = original.weight.permute(1, 2, 3, 0).reshape(4 * outputs, inputs, 1, 1)
-        self.conv = nn.Conv2d(inputs, 4 * outputs, 1)
-        self.conv.weight = nn.Parameter(weight.detach())
-        self.conv.bias = nn.Parameter(original.bias.detach().repeat_interleave(4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.pixel_shuffle(self.conv(x), 2)
-
-
 class _AuxiliaryGraph(nn.Module):
     """The auxiliary head, with the layers that it composes on every call composed once."""
 
@@ -224,28 +182,6 @@ class _AuxiliaryGraph(nn.Module):
         ]
 
 
-class _StackedPerceptrons(nn.Module):
-    """Perceptrons of equal shape, each for its own token, as one product per layer."""
-
-    def __init__(self, originals: Sequence[nn.Module]):
-        super().__init__()
-        self.num = len(originals)
-        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for layers in zip(*(original.layers for original in originals), strict=True):
-            weight = torch.stack([layer.weight.detach().t() for layer in layers])
-            bias = torch.stack([layer.bias.detach()[None] for layer in layers])
-            self.weights.append(nn.Parameter(weight.contiguous(), requires_grad=False))
-            self.biases.append(nn.Parameter(bias, requires_grad=False))
-
-    def forward(self, tokens_1KC: torch.Tensor) -> torch.Tensor:
-        x_K1C = tokens_1KC.transpose(0, 1)
-        last = len(self.weights) - 1
-        for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            x_K1C = torch.baddbmm(bias, x_K1C, weight)
-            x_K1C = x_K1C if index == last else x_K1C.relu()
-        return x_K1C.transpose(0, 1)
-
-
 def rewritten(model: MleSam) -> MleSam:
     """A copy of a network with the layers of its decoder that engines like; no encoder."""
     network = copy.deepcopy(model)
@@ -255,7 +191,7 @@ def rewritten(model: MleSam) -> MleSam:
 
 
 def _rewrite_for_engines(module: nn.Module) -> None:
-    rewrites = {nn.ConvTranspose2d: _PixelShuffleUp, LayerNorm2d: ChannelsLastNorm}
+    rewrites = {nn.ConvTranspose2d: PixelShuffleUp, LayerNorm2d: ChannelsLastNorm}
     for name, child in module.named_children():
         rewrite = rewrites.get(type(child))
         if rewrite:

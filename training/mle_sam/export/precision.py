@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mle_sam.export.graphs import ChannelsLastNorm, InFloat32, Normalisation
+from mle_sam.export.graphs import Normalisation
+from mle_sam.export.layers import ChannelsLastNorm, InFloat32
 from mle_sam.fusion import Fusion
 
 _STAYS = (Normalisation, Fusion, InFloat32)

@@ -20,7 +20,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mle_sam.export.enlarging import ResizedEnlargement
-from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph, InFloat32, Normalisation
+from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph, Normalisation
+from mle_sam.export.layers import InFloat32
 from mle_sam.fusion import Fusion
 from mle_sam.lora import LoraLinear
 from mle_sam.models.mle_sam import MleSam
