@@ -184,14 +184,14 @@ class EventDecoder:
 
         Read-only even where the message is not: kernels are compiled for each kind anew.
         """
-        dtype = self._words.dtype
-        data = np.frombuffer(message.events, np.uint8)
-        whole = len(data) - len(data) % dtype.itemsize
-        if whole < len(data):
-            self.counters.truncated_packets += 1
-        words = data[:whole].view(dtype.newbyteorder('>' if message.is_bigendian else '<'))
-        if not (words.dtype.isnative and words.flags.aligned):
-            words = words.astype(dtype)
+        dtype = self._words.dtype.newbyteorder('>' if message.is_bigendian else '<')
+        num_words, num_left = divmod(len(message.events), dtype.itemsize)
+        self.counters.truncated_packets += num_left > 0
+        words = np.frombuffer(message.events, dtype, num_words)
+        if not words.flags.aligned:
+            words = np.frombuffer(bytes(message.events), dtype, num_words)
+        if not dtype.isnative:
+            words = words.astype(self._words.dtype)
         words.flags.writeable = False
         return words
 

@@ -36,6 +36,8 @@ class Events:
 
     def window(self, after_ns: int, until_ns: int) -> 'Events':
         """The events with after_ns < t <= until_ns, as views."""
+        if len(self) and after_ns < self.t_ns[0] and self.t_ns[-1] <= until_ns:
+            return self
         first, last = np.searchsorted(self.t_ns, [after_ns, until_ns], side='right')
         return self[first:last]
 
