@@ -105,7 +105,9 @@ class Hub(nn.Module):
 
     def __init__(self, width: int, names: tuple[str, ...], ratio: int, drop_paths: list[float]):
         super().__init__()
-        self.queries = nn.ModuleDict({name: _query(width) for name in names})
+        # One sensor has nobody to compete with (public code).
+        asking = names if len(names) > 1 else ()
+        self.queries = nn.ModuleDict({name: _query(width) for name in asking})
         self.blocks = nn.Sequential(*(PoolingMixer(width, ratio, rate) for rate in drop_paths))
         self.norm = LayerNorm(width, eps=1e-6)
 
@@ -118,9 +120,10 @@ class Hub(nn.Module):
             streams: of each sensor but the camera, (B, C, h, w).
             is_there: (M - 1, B, 1, 1, 1) bool.
         """
-        asked = list(streams.values())
-        if len(streams) > 1:
-            asked = [x + self.queries[name](x).sigmoid() * x for name, x in streams.items()]
+        asked = [
+            x + self.queries[name](x).sigmoid() * x if name in self.queries else x
+            for name, x in streams.items()
+        ]
         stack = torch.stack(asked)
         top = stack.where(is_there, torch.finfo(stack.dtype).min).amax(0)
         joint = torch.where(is_there.any(0), top, 0.0)
