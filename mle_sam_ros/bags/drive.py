@@ -94,7 +94,7 @@ class Drive:
         }
         self._prime(topics)
         if settings.motion != 'none':
-            self._streams[self._motion_topic(topics, settings.motion)] = settings.motion
+            self._streams[motion_topic(reader, topics, settings.motion)] = settings.motion
         if topics.tf is not None and any(self._lacks(manifest)):
             self._streams[topics.tf] = 'tf'  # what is not placed for good may be moving
         if not keep_going and 'tf' not in self._streams.values():
@@ -219,16 +219,6 @@ class Drive:
                 raise InputError(f'{self._reader.path}: {error}') from None
             self._faults[str(error)] += 1
 
-    def _motion_topic(self, topics: Topics, source: str) -> str:
-        topic = getattr(topics, source)
-        if topic is None:
-            listed = ', '.join(f'{name} ({kind})' for name, kind in self._reader.topics.items())
-            raise InputError(
-                f'{self._reader.path}: expected one topic for the motion from {source}, got '
-                f'{listed}; choose it with --topic {source}=…, or another --motion'
-            )
-        return topic
-
     def _lacks(self, manifest: Manifest) -> Iterator[str]:
         """Of every recorded sensor that cannot be placed, why."""
         for stream in self._streams.values():
@@ -263,6 +253,22 @@ def _period_ns(reader: BagReader, camera_topic: str) -> int | None:
     stamps = [stamp_ns(item.message.header) for item in islice(reader.messages([camera_topic]), 9)]
     intervals = [late - early for early, late in pairwise(stamps)]
     return median_low(intervals) if intervals else None
+
+
+def motion_topic(reader: BagReader, topics: Topics, source: str) -> str:
+    """The topic that tells the vehicle's motion: odometry, twist or tf.
+
+    Raises:
+        InputError: where the recording has none, or several.
+    """
+    topic = getattr(topics, source)
+    if topic is None:
+        listed = ', '.join(f'{name} ({kind})' for name, kind in reader.topics.items())
+        raise InputError(
+            f'{reader.path}: expected one topic for the motion from {source}, got {listed}; '
+            f'choose it with --topic {source}=…, or another --motion'
+        )
+    return topic
 
 
 def check_drop(drop: Collection[str], manifest: Manifest) -> None:

@@ -14,6 +14,7 @@ from mle_sam_ros.cli.options import (
     printable,
     topics_of,
 )
+from mle_sam_ros.core.errors import InputError
 
 if TYPE_CHECKING:
     from mle_sam_ros.replay.session import Settings
@@ -109,7 +110,14 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
 
     rig = read_rig_settings(options.params) if options.params else RigSettings()
     if options.motion:
-        rig = replace(rig, motion=options.motion, fixed_frame=options.fixed_frame)
+        rig = replace(rig, motion=options.motion)
+    if options.fixed_frame and rig.motion != 'tf':
+        raise InputError(
+            f'--fixed-frame: expected it with --motion tf, got {options.fixed_frame!r} with '
+            f'motion {rig.motion}; give both or neither'
+        )
+    if options.fixed_frame:
+        rig = replace(rig, fixed_frame=options.fixed_frame)
     return Settings(
         bag,
         options.bundle,
@@ -125,7 +133,7 @@ def settings_of(options: argparse.Namespace, bag: Path) -> 'Settings':
         backend=options.backend,
         threads=options.threads,
         reuse_features=options.reuse_features,
-        conditions=tuple(options.condition),
+        conditions=tuple(dict.fromkeys(options.condition)),
         faults=tuple(parse_fault(text) for text in options.fault),
         fault_seed=options.fault_seed,
         keep_going=options.keep_going,

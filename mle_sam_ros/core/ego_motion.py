@@ -62,7 +62,7 @@ class MotionSettings:
             )
         if self.source == 'tf' and not self.fixed_frame:
             raise InputError(
-                'motion: expected the frame in which the ground stands still, got none; '
+                'motion tf: expected the frame in which the ground stands still, got none; '
                 'name it as fixed_frame, such as odom'
             )
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from mle_sam_ros.bags.class_mapping import class_mapping, ClassMapping
 from mle_sam_ros.bags.describe import aligned_streams, find_topics, Topics
-from mle_sam_ros.bags.drive import check_drop, Drive
+from mle_sam_ros.bags.drive import check_drop, Drive, motion_topic
 from mle_sam_ros.bags.label_files import LabelFiles
 from mle_sam_ros.bags.reader import BagReader, open_bag
 from mle_sam_ros.bags.truth import Truth
 from mle_sam_ros.core.calibration import Calibration
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
@@ -88,6 +89,14 @@ class Settings:
     fault_seed: int = 0
     keep_going: bool = False
     rig: RigSettings = field(default_factory=RigSettings)
+
+    def __post_init__(self) -> None:
+        _ = self.rig.motion_settings  # refuses those that cannot be
+        for name in self.conditions:
+            if not (name.strip() and name.isprintable()):
+                raise InputError(
+                    f'condition: expected a name such as night, got {name!r}; give it one'
+                )
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,8 @@ def open_session(settings: Settings) -> Iterator[Session]:
         topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
         # What is soon refused comes first: engines take seconds to open.
         check_drop(settings.drop, bundle.manifest)
+        if settings.rig.motion != 'none':
+            motion_topic(reader, topics, settings.rig.motion)
         truth = _truth(settings, bundle, reader, topics)
         engine = open_engine(bundle, settings.backend, settings.threads, settings.reuse_features)
         encodings = {modality.name: modality.encoding for modality in bundle.manifest.modalities}
