@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mle_sam_ros.replay.plain_name import plain_name
-from mle_sam_ros.replay.report.report import lowest, split_conditions
+from mle_sam_ros.replay.report.report import lowest, split_conditions, unused_sensors
 from mle_sam_ros.replay.results import METRICS_NAME, REPORT_NAME
 from mle_sam_ros.replay.score.latency import LATENCY_NAME
 
@@ -21,6 +21,7 @@ def summary(metrics: Mapping[str, Any], out: Path) -> str:
     lines = [
         *_verdict(metrics),
         *_frames(metrics['frames']),
+        *_unused(metrics),
         *_latency(out / LATENCY_NAME),
         *_table('sensors', metrics['subsets']),
         *_comparability(metrics),
@@ -55,6 +56,12 @@ def _frames(frames: Mapping[str, Any]) -> Iterator[str]:
         yield f'          {number} rejected: {plain_name(reason)}'
     if frames['without_camera']:
         yield f'          {frames["without_camera"]} masks more while the camera was absent'
+
+
+def _unused(metrics: Mapping[str, Any]) -> Iterator[str]:
+    if unused := unused_sensors(metrics):
+        taken = ', '.join(metrics['modalities'])
+        yield f'unused    {", ".join(unused)}: the model takes {taken} only'
 
 
 def _latency(path: Path) -> Iterator[str]:

@@ -24,6 +24,7 @@ import numpy as np
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 _NUM_EPISODES = 6
+_SENSORS = ('camera', 'event', 'lidar')  # those that topics are found for without being asked
 # Frames of an episode.
 _NUM_SHOWN = 3
 
@@ -67,6 +68,7 @@ def write_report(
         'worst_class': lowest(metrics['iou']),
         'conditions': conditions,
         'throughout': throughout,
+        'unused': unused_sensors(metrics),
         'worst_condition': lowest({name: item['miou'] for name, item in conditions.items()}),
         'recordings': recordings,
         'worst_recording': _worst_recording(recordings),
@@ -105,6 +107,12 @@ def split_conditions(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
     count, conditions = metrics['tallies']['whole']['frames'], metrics['conditions']
     part = {name: item for name, item in conditions.items() if item['frames'] < count}
     return part, [name for name, item in conditions.items() if item['frames'] == count > 0]
+
+
+def unused_sensors(metrics: Mapping[str, Any]) -> list[str]:
+    """What the recording has and the model does not take."""
+    topics = metrics['arguments'].get('topics', {})  # a fleet's differ
+    return [name for name in _SENSORS if name in topics and name not in metrics['modalities']]
 
 
 def _drive(
