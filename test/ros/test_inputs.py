@@ -122,7 +122,8 @@ def test_subscriptions_are_best_effort_unless_overridden(rig):
         f'{prefix}perception/mask.publisher.depth': 9,
         f'{prefix}perception/mask.publisher.reliability': 'best_effort',
     }
-    with LiveNode(free_domain_id(), **rig, **overrides) as node:
+    plain = {name: rig[name] for name in ('bundle', 'calibration_file')}
+    with LiveNode(free_domain_id(), **plain, **overrides) as node:
         qos = {stream: source.subscription.qos_profile for stream, source in node._inputs.items()}
         mask = next(p for p in node.publishers if p.topic_name.endswith('/mask'))
         assert qos['camera'].reliability == ReliabilityPolicy.RELIABLE
