@@ -19,7 +19,7 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.build import BuildOptions, Progress
 from mle_sam_ros.runtime.bundle import ALL_ENCODERS, Bundle, FUSE_DECODE, graph_file, Precision
 from mle_sam_ros.runtime.contract import FEATURE_NAMES, raster_input, Signature
-from mle_sam_ros.runtime.torch_device import best_device
+from mle_sam_ros.runtime.torch_device import best_device, cuda_driver
 from mle_sam_ros.runtime.torch_engine import (
     package_name,
     SIGNATURES_NAME,
@@ -70,7 +70,7 @@ def environment(options: BuildOptions) -> dict[str, str]:
             **facts,
             'compute_capability': f'{major}.{minor}',
             'cuda': str(torch.version.cuda),
-            'driver': str(torch._C._cuda_getDriverVersion()),  # type: ignore[attr-defined]
+            'driver': str(cuda_driver()),
         }
     capability = torch.backends.cpu.get_cpu_capability()
     return {**facts, 'machine': platform.machine(), 'instructions': capability}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+import ctypes
 from time import perf_counter_ns
 from typing import Protocol
 
@@ -113,6 +114,13 @@ class CudaDevice:
 def best_device() -> Device:
     """The GPU where torch finds one, else the processor."""
     return CudaDevice() if torch.cuda.is_available() else HostDevice()
+
+
+def cuda_driver() -> int:
+    """Version of CUDA that the driver is for, 13020 for 13.2; torch has no public name for it."""
+    version = ctypes.c_int()
+    ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version))
+    return version.value
 
 
 class _HostClock:

@@ -1,6 +1,7 @@
 """The torch backend: compiled here, proven, and captured in the right order."""
 
 from collections.abc import Callable
+import ctypes
 from itertools import combinations
 import json
 from pathlib import Path
@@ -39,7 +40,9 @@ FP32 = BuildOptions(precision='fp32')
 
 @pytest.fixture(scope='module')
 def bundle(tmp_path_factory) -> Bundle:
-    return write_program_bundle(tmp_path_factory.mktemp('bundle') / 'tiny', HW)
+    room = tmp_path_factory.mktemp('bundle')
+    files = {'encoders_stacked.pt2': stacked_program(MODEL)}
+    return with_files(write_program_bundle(room / 'tiny', HW), room / 'stacked', files)
 
 
 @pytest.fixture(scope='module')
@@ -49,8 +52,13 @@ def steps() -> list[tuple[str, float]]:
 
 @pytest.fixture(scope='module')
 def built(bundle, steps, tmp_path_factory) -> CachedEngine:
-    """Compiling takes seconds: once for all tests."""
+    """Compiling takes a minute: once for all tests. All encoders as one package are faster."""
+
+    def measure(engine, rasters, present):
+        return Latency(1.0 if engine.is_stacked else 2.0, 3.0, 20)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mle_sam_ros.runtime.build.measure_latency', measure)
         patch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path_factory.mktemp('cache')))
         return build_engine(bundle, 'torch', FP32, lambda *step: steps.append(step))
 
@@ -62,8 +70,16 @@ def cache(built, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope='module')
-def engine(bundle, built) -> TorchEngine:
-    return TorchEngine(bundle, built.directory)
+def separate(built, tmp_path_factory) -> Path:
+    """What a build leaves where the encoders are faster one by one."""
+    directory = tmp_path_factory.mktemp('separate') / 'engine'
+    left_out = shutil.ignore_patterns('encoders_stacked.*')
+    return shutil.copytree(built.directory, directory, ignore=left_out)
+
+
+@pytest.fixture(scope='module')
+def engine(bundle, separate) -> TorchEngine:
+    return TorchEngine(bundle, separate)
 
 
 @pytest.mark.parametrize('present', SUBSETS)
@@ -81,8 +97,9 @@ def test_answers_as_the_numpy_twin(engine, present):
 
 
 def test_build_tells_where_it_is_and_what_it_wrote(built, steps):
-    compiled = [stage for stage, _ in steps][:5]
-    assert compiled == [*(f'encoder_{name}' for name in MODALITIES), 'fuse_decode', 'compiled']
+    encoders = [f'encoder_{name}' for name in MODALITIES]
+    compiled = [stage for stage, _ in steps][:6]
+    assert compiled == [*encoders, 'encoders_stacked', 'fuse_decode', 'compiled']
     shares = [share for _, share in steps]
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -98,18 +115,10 @@ def test_the_proven_engine_is_the_one_that_opens(bundle, cache):
     assert engine.description == f'torch {torch.__version__} fp32, {HostDevice.name}'
 
 
-def test_all_encoders_as_one_package(bundle, tmp_path, monkeypatch):
-    def measure(engine, rasters, present):
-        return Latency(1.0 if engine.is_stacked else 2.0, 3.0, 20)
-
-    monkeypatch.setattr('mle_sam_ros.runtime.build.measure_latency', measure)
-    monkeypatch.setenv('MLE_SAM_ENGINE_CACHE', str(tmp_path / 'cache'))
-    files = {'encoders_stacked.pt2': stacked_program(MODEL)}
-    stacked = with_files(bundle, tmp_path / 'stacked', files)
-    record = build_engine(stacked, 'torch', FP32).record
-    ports = record.graphs['encoders_stacked.compiled.pt2']['inputs']
+def test_all_encoders_as_one_package(bundle, built, cache):
+    ports = built.record.graphs['encoders_stacked.compiled.pt2']['inputs']
     assert list(ports) == [f'raster_{name}' for name in MODALITIES]
-    engine, rasters = open_engine(stacked, 'torch'), MODEL.rasters(2)
+    engine, rasters = open_engine(bundle, 'torch'), MODEL.rasters(2)
     got = engine.infer(rasters, frozenset(MODALITIES))
     assert list(got.timings_ms) == ['encoders_stacked', 'fuse_decode']
     expected = MODEL.infer(rasters, frozenset(MODALITIES))
@@ -184,9 +193,9 @@ class GraphDevice(HostDevice):
         self.finished += 1
 
 
-def test_absent_modalities_are_neither_copied_nor_launched(bundle, built):
+def test_absent_modalities_are_neither_copied_nor_launched(bundle, separate):
     device = GraphDevice()
-    engine = TorchEngine(bundle, built.directory, device=device)
+    engine = TorchEngine(bundle, separate, device=device)
     assert device.num_captured == 4
     rasters = MODEL.rasters(2)
     expected = MODEL.infer(rasters, frozenset({'event', 'lidar'}))
@@ -199,12 +208,12 @@ def test_absent_modalities_are_neither_copied_nor_launched(bundle, built):
     np.testing.assert_allclose(got.router_weights, expected.router_weights, atol=1e-5)
 
 
-def test_an_engine_that_answers_otherwise_is_refused(bundle, built, tmp_path):
+def test_an_engine_that_answers_otherwise_is_refused(bundle, separate, tmp_path):
     arrays = golden_arrays(MODEL)
     arrays['router_weights/event'] = np.full((3, 3), 0.5, np.float32)
     wrong = with_files(bundle, tmp_path / 'wrong', {'golden.npz': npz_bytes(arrays)})
     with pytest.raises(InputError, match=r'torch.*fp32.*for event agreement 1.*router 0\.5'):
-        prove(TorchEngine(wrong, built.directory), wrong)
+        prove(TorchEngine(wrong, separate), wrong)
 
 
 def test_a_program_that_cannot_be_read(bundle, tmp_path, monkeypatch):
@@ -220,6 +229,21 @@ def test_a_bundle_without_programs_names_the_first(tmp_path):
         build_key(plain, 'torch', FP32)
 
 
+def test_what_is_compiled_for_a_gpu_depends_on_the_gpu_and_its_driver(monkeypatch):
+    class Driver:
+        @staticmethod
+        def cuDriverGetVersion(version):
+            version._obj.value = 13020
+
+    monkeypatch.setattr(ctypes, 'CDLL', {'libcuda.so.1': Driver}.__getitem__)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'get_device_capability', lambda: (9, 0))
+    monkeypatch.setattr(torch_build, 'best_device', HostDevice)
+    facts = torch_build.environment(FP32)
+    assert facts.keys() == {'torch', 'device', 'compute_capability', 'cuda', 'driver'}
+    assert (facts['compute_capability'], facts['driver']) == ('9.0', '13020')
+
+
 def test_fp16_programs_are_others():
     assert torch_build.program_name('encoder_camera', 'fp16') == 'encoder_camera.fp16.pt2'
     assert torch_build.program_name('fuse_decode') == 'fuse_decode.pt2'
@@ -231,9 +255,9 @@ def test_options_of_tensorrt_are_refused(bundle):
 
 
 @pytest.mark.parametrize('damage', ['package', 'signatures', 'shape'])
-def test_damaged_builds_are_refused(bundle, built, tmp_path, damage):
+def test_damaged_builds_are_refused(bundle, separate, tmp_path, damage):
     copy = tmp_path / 'copy'
-    shutil.copytree(built.directory, copy)
+    shutil.copytree(separate, copy)
     if damage == 'package':
         (copy / 'encoder_event.compiled.pt2').write_bytes(b'PK')
         message = r'encoder_event\.compiled\.pt2: expected a package that torch'
