@@ -110,19 +110,31 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _study(options: argparse.Namespace) -> int:
     from mle_sam.datasets.preparation import prepare
+    from mle_sam.scores import make_directory, write_text
     from mle_sam.study.conduct import check_unchanged, Conductor, locked, terminated
+    from mle_sam.study.costs import measure_costs
+    from mle_sam.study.findings import gather, write_findings
     from mle_sam.study.plan import plan, read_study
+    from mle_sam.study.report import StudyReport
 
     study, recipes = read_study(options.study)
     if options.data:
         root = str(options.data)
-        recipes = tuple(replace(each, data=replace(each.data, root=root)) for each in recipes)
+        recipes = [replace(each, data=replace(each.data, root=root)) for each in recipes]
+    make_directory(options.out)  # now, not after hours of work
     runs = plan(study, recipes, options.runs)
-    with locked(options.runs) as lock, terminated():
-        check_unchanged(runs)
-        for recipe in recipes:
-            prepare(recipe.data, recipe.network, options.jobs)
-        failed = Conductor(options.jobs, lock).conduct(runs)
+    failed = []
+    if not options.tables_only:
+        with locked(options.runs) as lock, terminated():
+            check_unchanged(runs)
+            for recipe in recipes:
+                prepare(recipe.data, recipe.network, options.jobs)
+            failed = Conductor(options.jobs, lock).conduct(runs)
+    findings = gather(study, runs, measure_costs(runs))
+    report = StudyReport(findings)
+    write_findings(findings, options.out / 'evaluation.json')
+    write_text(report.markdown(), options.out / 'evaluation.md')
+    print(report.text())
     return 1 if failed else 0
 
 
@@ -163,24 +175,25 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _describe(options: argparse.Namespace) -> None:
-    from mle_sam.config import plain_network
-    from mle_sam.describe import describe
+    from mle_sam.describe import describe, OF_ONE_SENSOR, plain_config
     from mle_sam.recipe import read_recipe
 
     if options.recipe:
-        if options.modalities or options.classes:
+        if options.model or options.modalities or options.classes:
             raise InputError(
-                f'{options.recipe}: expected modalities and classes from the recipe, got '
-                '--modalities or --classes too; leave them out'
+                f'{options.recipe}: expected model, modalities and classes from the recipe, got '
+                '--model, --modalities or --classes too; leave them out'
             )
         network = read_recipe(options.recipe).network
         if options.input:
             network = replace(network, input_hw=tuple(options.input))
     else:
-        modalities = tuple(options.modalities or ('camera', 'depth', 'event', 'lidar'))
+        kind = options.model or 'mle_sam'
+        usual = ('camera',) if kind in OF_ONE_SENSOR else ('camera', 'depth', 'event', 'lidar')
+        modalities = options.modalities or usual
         classes = 25 if options.classes is None else options.classes
         input_hw = tuple(options.input or (1024, 1024))
-        network = plain_network(options.size, modalities, classes, input_hw)
+        network = plain_config(kind, options.size, modalities, classes, input_hw)
     print(json.dumps(describe(network), indent=2))
 
 
@@ -241,7 +254,11 @@ def _parser() -> argparse.ArgumentParser:
     study = add('study', _study, 'train and score several networks under several circumstances')
     study.add_argument('--study', type=Path, required=True, help='YAML, see recipes/comparison')
     study.add_argument('--runs', type=Path, required=True, help='directory of all runs')
+    study.add_argument('--out', type=Path, required=True, help='evaluation.json and .md go there')
     study.add_argument('--jobs', type=_at_least(1), default=2, help='runs at a time, a core each')
+    study.add_argument(
+        '--tables-only', action='store_true', help='train nothing: time, and tell what is there'
+    )
 
     export = add('export', _export, 'write the bundle that vehicles run')
     export.add_argument('--checkpoint', type=Path, required=True)
@@ -284,10 +301,22 @@ def _parser() -> argparse.ArgumentParser:
     describe = commands.add_parser('describe', help=text, description=text)
     describe.set_defaults(run=_describe)
     network = describe.add_mutually_exclusive_group(required=True)
-    network.add_argument('--size', help='nano, tiny, small, base_plus or large')
+    network.add_argument(
+        '--size',
+        help='of MLE-SAM nano, tiny, small, base_plus or large; of networks on SAM nano, base, '
+        'large or huge; of CMNeXt nano, b0 or b2',
+    )
     network.add_argument('--recipe', type=Path, help='describe its network')
     describe.add_argument(
-        '--modalities', nargs='+', help='with --size; by default camera depth event lidar'
+        '--model',
+        choices=('mle_sam', 'sam_lora', 'cwsam', 'ts_sam', 'ad_sam', 'cmnext'),
+        help='kind of network, with --size; by default mle_sam',
+    )
+    describe.add_argument(
+        '--modalities',
+        nargs='+',
+        help='with --size; by default camera depth event lidar, or the camera where a network '
+        'takes one',
     )
     describe.add_argument('--classes', type=int, help='with --size; by default 25')
     describe.add_argument(

@@ -45,7 +45,8 @@ class Conductor:
         Ctrl-C, or `terminated` within this call, ends the processes after their present step.
         """
         waiting, failed = [run for run in runs if next(_commands(run), None)], []
-        progress = tqdm(desc='study', unit='run', total=len(runs), initial=len(runs) - len(waiting))
+        done = len(runs) - len(waiting)
+        progress = tqdm(desc='study', unit='run', total=len(runs), initial=done)
         try:
             with progress:
                 while waiting or self._running:
@@ -53,8 +54,8 @@ class Conductor:
                     time.sleep(_PAUSE_S)
                     for process in [each for each in self._running if each.poll() is not None]:
                         self._take(process, failed)
-                    if done := len(runs) - len(waiting) - len(self._running) - progress.n:
-                        progress.update(done)
+                    if new := len(runs) - len(waiting) - len(self._running) - progress.n:
+                        progress.update(new)
         finally:
             self._end_all()
         return failed

@@ -1,8 +1,9 @@
 """What a study trains: each network of several recipes under several circumstances."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping
@@ -12,6 +13,7 @@ from mle_sam.datasets.config import DriveData
 from mle_sam.recipe import read_mapping, read_recipe, Recipe
 
 ALL = 'all'
+VARIANT = 'variant'
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,16 @@ class Study:
             included; where the networks are good in other conditions then, they have kept what
             they learnt in this one.
         samples: how many training samples the stage `experts` of other runs has.
+        rates: learning rates of that stage in other runs, to see that nobody lost by its own.
+        variants: recipes beside the file that are trained once, with all that they say.
     """
 
     networks: tuple[str, ...]
     seeds: tuple[int, ...]
     condition: str
     samples: tuple[int, ...]
+    rates: tuple[float, ...] = ()
+    variants: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ('networks', 'seeds'):
@@ -46,7 +52,8 @@ class Run:
     """One stage of one network.
 
     Attributes:
-        group: what the run is for: `trunk`, `all`, a condition, `samples_100`.
+        group: what the run is for: `trunk`, `all`, a condition, `samples_100`, `rate_0.0003`,
+            `variant`.
         network: name of its recipe; of a trunk, kind of the network.
         recipe: all of it, with the run's own seed, samples and start.
         stage: that is trained.
@@ -80,35 +87,36 @@ class Run:
         return self.group != ALL
 
 
-def read_study(path: Path) -> tuple[Study, tuple[Recipe, ...]]:
-    """Read a study and its recipes.
+def read_study(path: Path) -> tuple[Study, list[Recipe]]:
+    """Read a study and its recipes: those of the networks, then the variants.
 
     Raises:
         InputError: for a file that is missing or does not fit, or recipes of equal names, or of
             other data than drives.
     """
     study = from_mapping(Study, read_mapping(path), str(path))
-    recipes = tuple(read_recipe(path.parent / name) for name in study.networks)
+    paths = [path.parent / name for name in (*study.networks, *study.variants)]
+    recipes = [read_recipe(each) for each in paths]
     names = [recipe.name for recipe in recipes]
     if len(set(names)) < len(names):
         raise InputError(f'{path}: expected recipes of different names, got {names}; rename one')
-    for name, recipe in zip(study.networks, recipes, strict=True):
+    for each, recipe in zip(paths, recipes, strict=True):
         if not isinstance(recipe.data, DriveData):
             raise InputError(
-                f'{path.parent / name}: expected data of kind drives, got {recipe.data.kind}; '
-                'a study leaves out samples by light and weather'
+                f'{each}: expected data of kind drives, got {recipe.data.kind}; a study leaves '
+                'out samples by light and weather'
             )
     return study, recipes
 
 
-def plan(study: Study, recipes: tuple[Recipe, ...], root: Path) -> list[Run]:
+def plan(study: Study, recipes: Sequence[Recipe], root: Path) -> list[Run]:
     """All runs, in the order in which they are worth having, each after what it starts from.
 
     Networks with the same trunk, trained alike, share it.
 
     Args:
         study: what is asked.
-        recipes: of the networks.
+        recipes: of the networks, then the variants.
         root: directory of all runs.
 
     Raises:
@@ -125,18 +133,26 @@ def plan(study: Study, recipes: tuple[Recipe, ...], root: Path) -> list[Run]:
     return list(runs.values())
 
 
-def _variants(study: Study, recipes: tuple[Recipe, ...]) -> Iterator[tuple[str, Recipe]]:
-    first = [replace(recipe, seed=study.seeds[0]) for recipe in recipes]
+def _variants(study: Study, recipes: Sequence[Recipe]) -> Iterator[tuple[str, Recipe]]:
+    """Groups, and the recipes in them."""
+    count = len(study.networks)
     for seed in study.seeds:
-        yield from ((ALL, replace(recipe, seed=seed)) for recipe in recipes)
-    for recipe in first:
+        yield from ((ALL, replace(recipe, seed=seed)) for recipe in recipes[:count])
+    first = [replace(recipe, seed=study.seeds[0]) for recipe in recipes]
+    for recipe in first[:count]:
         data = replace(recipe.data, train_conditions=(study.condition,))
         yield study.condition, replace(recipe, data=data)
-    for count in study.samples:
-        for recipe in first:
-            yield f'samples_{count}', replace(
-                recipe, experts=replace(recipe.experts, samples=count)
-            )
+    for samples in study.samples:
+        group = f'samples_{samples}'
+        yield from ((group, _with_experts(each, samples=samples)) for each in first[:count])
+    yield from ((VARIANT, recipe) for recipe in first[count:])
+    for rate in study.rates:
+        group = f'rate_{rate:g}'
+        yield from ((group, _with_experts(each, learning_rate=rate)) for each in first[:count])
+
+
+def _with_experts(recipe: Recipe, **changes: Any) -> Recipe:
+    return replace(recipe, experts=replace(recipe.experts, **changes))
 
 
 def _trunk(recipe: Recipe, seed: int, root: Path) -> Run:
