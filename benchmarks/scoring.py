@@ -15,7 +15,6 @@ from mle_sam_ros.core.boundary import boundary_overlap
 from mle_sam_ros.core.distance_bands import overlap_by_distance
 from mle_sam_ros.core.manifest import Manifest, parse_manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
-from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.score.evaluation import Evaluation
@@ -64,9 +63,8 @@ def parts(manifest: Manifest, made: list[Frame]) -> dict[str, Callable[[], objec
         return lambda: [score(frame) for frame in made]
 
     def distance(frame: Frame, ranges: Ranges) -> None:
-        ranges_m = ranges.of(frame)
-        maps = [resize_label_map(item, ranges_m.shape) for item in (frame.truth, frame.label_map)]
-        overlap_by_distance(*maps, ranges_m, DISTANCES_M, num_classes)
+        pixels, num_bands = ranges.of(frame), len(DISTANCES_M)
+        overlap_by_distance(frame.truth, frame.label_map, pixels, num_bands, num_classes)
 
     def confidence(frame: Frame) -> None:
         CalibrationError().update(frame.truth, frame.label_map, frame.confidence)

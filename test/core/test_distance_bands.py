@@ -5,7 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.cloud import PointCloud
-from mle_sam_ros.core.distance_bands import overlap_by_distance, range_map
+from mle_sam_ros.core.distance_bands import overlap_by_distance, range_map, ranged_pixels
+from mle_sam_ros.core.lidar_raster import lidar_raster
+from mle_sam_ros.core.manifest import LidarEncoding
+from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.sweep import whole
 import numpy as np
 
@@ -32,8 +35,37 @@ def slow_overlap(truth, prediction, ranges_m):
 
 @given(IDS, IDS, RANGES)
 def test_the_overlap_is_that_of_the_definition(truth, prediction, ranges_m):
-    overlap = overlap_by_distance(truth, prediction, ranges_m, BOUNDS_M, 3)
+    pixels = ranged_pixels(ranges_m, BOUNDS_M, SHAPE)
+    overlap = overlap_by_distance(truth, prediction, pixels, 3, 3)
     np.testing.assert_array_equal(overlap, slow_overlap(truth, prediction, ranges_m))
+
+
+@given(st.tuples(st.integers(1, 30), st.integers(1, 30)), RANGES)
+def test_a_range_is_that_of_the_pixel_at_its_middle(size_hw, ranges_m):
+    labels = np.random.default_rng(0).integers(0, 255, size_hw, np.uint8)
+    pixels = ranged_pixels(ranges_m, BOUNDS_M, size_hw)
+    small = resize_label_map(labels, SHAPE)
+    np.testing.assert_array_equal(labels.ravel()[pixels.indices], small[ranges_m > 0])
+
+
+def slow_seen(ranges_m):
+    """A return is hidden behind one that is nearer by a quarter and within two pixels."""
+    seen = np.zeros_like(ranges_m)
+    for row, column in np.argwhere(ranges_m):
+        near = ranges_m[max(row - 2, 0) : row + 3, max(column - 2, 0) : column + 3]
+        if ranges_m[row, column] / np.float32(1.25) <= near[near > 0].min():
+            seen[row, column] = ranges_m[row, column]
+    return seen
+
+
+def test_what_is_hidden_is_left_out():
+    random = np.random.default_rng(1)
+    xyz = random.uniform((-10, -5, 4), (10, 5, 12), (300, 3)).astype(np.float32)
+    sweeps = [whole('lidar', PointCloud(xyz, np.ones(300, np.float32)), np.eye(4))]
+    all_m = lidar_raster(sweeps, CAMERA, LidarEncoding(1.0, dilation_px=1))[:, :, 0]
+    ranges_m = range_map(sweeps, CAMERA, min_range_m=1.0)
+    assert 0 < np.count_nonzero(ranges_m) < np.count_nonzero(all_m)
+    np.testing.assert_array_equal(ranges_m, slow_seen(all_m))
 
 
 def cloud(points):

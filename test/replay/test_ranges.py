@@ -28,10 +28,11 @@ def sweep_of(*points):
 
 def test_a_sweep_is_projected_at_the_size_of_the_network():
     frame = replace(FRAME, camera=CAMERA, sweeps=(sweep_of([0, 0, 30], [0.2, 0, 0.5]),))
-    ranges_m = Ranges(MANIFEST).of(frame)
-    assert ranges_m.shape == (HEIGHT, WIDTH)
-    assert np.argwhere(ranges_m).tolist() == [[HEIGHT // 2, WIDTH // 2]]
-    assert ranges_m.max() == 30
+    height, width = frame.label_map.shape
+    pixels = Ranges(MANIFEST).of(frame)
+    row, column = (HEIGHT // 2 + 0.5) / HEIGHT, (WIDTH // 2 + 0.5) / WIDTH
+    assert pixels.indices.tolist() == [int(row * height) * width + int(column * width)]
+    assert pixels.bands.tolist() == [2]
 
 
 def test_the_same_sweep_is_projected_once():
@@ -45,10 +46,10 @@ def test_the_same_sweep_is_projected_once():
 def test_depth_serves_without_a_lidar():
     depth_m = np.full((2 * HEIGHT, 2 * WIDTH), np.nan, np.float32)
     depth_m[:HEIGHT] = 12.5
-    ranges_m = Ranges(MANIFEST).of(replace(FRAME, depth_m=depth_m))
-    assert ranges_m.shape == (HEIGHT, WIDTH)
-    assert np.unique(ranges_m[: HEIGHT // 2]).tolist() == [12.5]
-    assert not ranges_m[HEIGHT // 2 :].any()
+    frame = replace(FRAME, depth_m=depth_m, label_map=np.zeros((HEIGHT, WIDTH), np.uint8))
+    pixels = Ranges(MANIFEST).of(frame)
+    assert pixels.indices.tolist() == list(range(HEIGHT // 2 * WIDTH))
+    assert set(pixels.bands.tolist()) == {1}
 
 
 def test_a_frame_may_have_no_range():

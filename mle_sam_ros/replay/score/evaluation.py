@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-import math
 from statistics import median_low
 from typing import Any
 
@@ -11,7 +10,6 @@ from mle_sam_ros.core.boundary import boundary_overlap
 from mle_sam_ros.core.distance_bands import overlap_by_distance
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
-from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.overlap import mean_iou
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.score.conditions import Conditions, Span
@@ -36,8 +34,6 @@ class Moment:
         latency_ms: of the frame.
         miou: mean over the classes that the frame or its mask has; NaN without ground truth.
         conditions: that held.
-        consistency: mean IoU of the mask before, moved by optical flow, with this one; NaN where
-            there was none.
     """
 
     stamp_ns: int
@@ -46,7 +42,6 @@ class Moment:
     latency_ms: float
     miou: float
     conditions: tuple[str, ...] = ()
-    consistency: float = math.nan
 
 
 class Evaluation:
@@ -97,7 +92,6 @@ class Evaluation:
             frame.latency_ms,
             mean_iou(tally.overlap),
             self.conditions.at(frame.stamp_ns),
-            mean_iou(tally.flow[0]),
         )
         self.moments.append(moment)
         self.latency.add(frame.latency_ms, frame.timings_ms)
@@ -195,10 +189,11 @@ class Evaluation:
         tally.confusion = matrix.counts
         tally.calibration = calibration.counts
         tally.boundary = boundary_overlap(truth, frame.label_map, num_classes)
-        ranges_m = self._ranges.of(frame)
-        if ranges_m is not None:
-            small = [resize_label_map(item, ranges_m.shape) for item in (truth, frame.label_map)]
-            tally.distance = overlap_by_distance(*small, ranges_m, DISTANCES_M, num_classes)
+        pixels = self._ranges.of(frame)
+        if pixels is not None:
+            tally.distance = overlap_by_distance(
+                truth, frame.label_map, pixels, len(DISTANCES_M), num_classes
+            )
         tally.add_subset(subset_key(frame.present, self.manifest), 1, matrix.overlap)
         start_ns = frame.stamp_ns // _BLOCK_NS * _BLOCK_NS
         block, before = Block(1, matrix.overlap), self._blocks.get(start_ns)
