@@ -1,6 +1,6 @@
 """Reports of made-up drives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,9 @@ def troubled_frames(count: int) -> Iterable[Frame]:
         yield replace(frame, label_map=label_map, ages_ms=dict.fromkeys(frame.present, 7.0))
 
 
-def write_sample_report(path: Path, frames: Iterable[Frame], **more: Any) -> dict[str, Any]:
+def write_sample_report(
+    path: Path, frames: Iterable[Frame], faults_given: Sequence[str] = (), **more: Any
+) -> dict[str, Any]:
     """Write `report.html`, and return what `metrics.json` would say, with `more` in it."""
     spans = (Span('condition', 'night'), Span('failure', 'over_exposure', 0.5, 0.9))
     evaluation, album = Evaluation(MANIFEST, Conditions(spans)), Album(MANIFEST)
@@ -43,7 +45,12 @@ def write_sample_report(path: Path, frames: Iterable[Frame], **more: Any) -> dic
         'bags': [{**bag, 'start_ns': 0, 'seconds': evaluation.seconds}],
         'bundle': {'name': 'tiny', 'revision': 'abc', 'sha256': 'a' * 64},
         'software': {'mle_sam_ros': '0.1.0', 'engine': 'onnx'},
-        'arguments': {'drop': [], 'all_subsets': False, 'faults': [], 'rig': {'motion': 'none'}},
+        'arguments': {
+            'drop': [],
+            'all_subsets': False,
+            'faults': list(faults_given),
+            'rig': {'motion': 'none'},
+        },
         'timeline': evaluation.timeline(),
         **scores(evaluation.tallies('b' * 64, account, {FAULT: 3}, 3)),
         **more,

@@ -80,7 +80,7 @@ def test_what_was_injected_comes_before_its_traces():
     dazzled = Sign('over-exposed image', np.array([False, True, True, False, False]))
     timeline = [entry('injected', 'camera:exposure=4', 1, 3)]
     findings = found([0.8, 0.2, 0.3, 0.8, 0.8], timeline=timeline, signs=[dazzled])
-    texts = ['camera exposure +4 stops off (injected)', 'over-exposed image']
+    texts = ['camera exposure off by +4 stops (injected)', 'over-exposed image']
     assert [item.text for item in causes_in(findings, 1)] == texts
     # But it is not blamed for what costs far more.
     findings = found([0.8, 0.1, 0.7, 0.8, 0.8], {1: 'camera'}, timeline, [dazzled])

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.faults.fault import ALWAYS, Window
 from mle_sam_ros.replay.faults.parse import KINDS, parse_fault
+from mle_sam_ros.replay.plain_name import plain_name
 import pytest
 
 EXAMPLES = [
@@ -86,3 +87,31 @@ def test_every_number_is_read_back(kind, value):
     except InputError:
         return
     assert float(fault.value_text) == value
+
+
+WORDS = {
+    'lidar:drop=1@4-6': 'all lidar messages lost',
+    'lidar_2:drop=0.3': '30 % of the lidar 2 messages lost',
+    'lidar:delay=0.07': 'lidar messages 70 ms late',
+    'camera:jitter=0.02': 'camera messages up to 20 ms late, at random',
+    'lidar:rate=5': 'lidar thinned to 5 Hz',
+    'camera:freeze=1': 'all camera messages repeat the one before',
+    'camera:stamp=-0.05': 'camera clock off by -50 ms',
+    'event:rotate=1.5:z': 'event calibration off by +1.5° (z axis)',
+    'lidar:shift=-10': 'lidar calibration off by -10 cm',
+    'lidar:noise=gaussian': 'gaussian noise on lidar',
+    'camera:exposure=3': 'camera exposure off by +3 stops',
+    'event:burst=1000000': '1,000,000 more events per second',
+    'lidar:beams=0.5': '50 % of the lidar beams lost',
+}
+
+
+def test_every_kind_is_told_in_words():
+    assert {text: parse_fault(text).words for text in WORDS} == WORDS
+    assert {parse_fault(text).kind for text in WORDS} == set(KINDS)
+
+
+def test_names_of_metrics_are_told_in_words():
+    assert plain_name('lidar:drop=1') == 'all lidar messages lost'
+    assert plain_name('over_exposure') == 'over exposure'
+    assert plain_name('site:north_gate') == 'site:north gate'  # somebody's own condition

@@ -1,10 +1,12 @@
 """The report stands alone, and says what the metrics say."""
 
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 import re
 
 from mle_sam_ros.replay.aggregate import FleetRow
+from mle_sam_ros.replay.report.glossary import WORDS
 from mle_sam_ros.replay.report.report import write_report
 from mle_sam_ros.replay.score.latency import Latency
 import pytest
@@ -164,3 +166,61 @@ def test_a_fleet_has_a_row_for_each_recording(tmp_path):
     assert '1 of 2 could not be replayed' in page.text
     assert 'Worst frames' not in page.text
     assert 'Worst recording: monday, mIoU 50.0 %. Worst in it: night , mIoU 50.0 %.' in page.text
+
+
+def test_every_word_is_explained_where_it_first_stands(tmp_path):
+    write_sample_report(
+        tmp_path / 'report.html', troubled_frames(80), faults_given=('lidar:drop=1',)
+    )
+    page = Page(tmp_path / 'report.html')
+    text = unescape((tmp_path / 'report.html').read_text())
+    for word, meaning in WORDS.items():
+        anchor = f'word-{word.replace(" ", "-")}'
+        assert anchor in page.ids
+        assert meaning in page.text
+        # Before the list of words itself.
+        assert text.index(f'title="{meaning}"') < text.index(f'id="{anchor}"'), word
+
+
+def test_faults_have_no_raw_names(tmp_path):
+    metrics = write_sample_report(tmp_path / 'one.html', troubled_frames(40))
+    half = {**metrics['conditions']['night'], 'frames': 20}
+    metrics['conditions']['lidar:delay=0.1'] = half
+    [bag] = metrics['bags']
+    row = FleetRow('monday', ('lidar:delay=0.1',), 1.0, 20, 20, 0.5, ('lidar:delay=0.1', 0.5),
+                   'monday/report.html')  # fmt: skip
+    metrics['bags'] = [bag, {**bag, 'conditions': ['lidar:delay=0.1']}]
+    latency = Latency().to_mapping()
+    write_report(tmp_path / 'fleet.html', 'Fleet', metrics, latency, MANIFEST, recordings=[row])
+    text = Page(tmp_path / 'fleet.html').text
+    assert 'lidar messages 100 ms late' in text
+    assert not re.search(r'delay=|over_exposure|superseded', text)
+
+
+def test_the_table_and_the_frames_say_which_mean_they_have(tmp_path):
+    metrics = write_sample_report(tmp_path / 'report.html', troubled_frames(80))
+    text = Page(tmp_path / 'report.html').text
+    means = re.search(r'mIoU ([\d.]+) % all pixels of 80 frames; mean frame mIoU ([\d.]+) %', text)
+    assert means[1] == f'{100 * metrics["miou"]:.1f}'
+    assert means[2] != means[1]
+    assert 'Means of the frame mIoU; the table by condition below counts pixels' in text
+
+
+def test_what_always_holds_is_told_where_no_cause_is_found(tmp_path):
+    frames = [replace(frame, present=frozenset({'camera', 'event'}))
+              for frame in sample_frames(40)]  # fmt: skip
+    write_sample_report(tmp_path / 'report.html', frames)
+    text = Page(tmp_path / 'report.html').text
+    assert 'From beginning to end there is lidar absent: what that costs cannot be told' in text
+    assert 'No sensor is absent' not in text
+
+
+def test_latency_is_held_against_the_period_of_the_camera(tmp_path):
+    slow = [replace(frame, latency_ms=60.0) for frame in sample_frames(20)]
+    write_sample_report(tmp_path / 'slow.html', slow)
+    write_sample_report(tmp_path / 'fast.html', sample_frames(20))
+    slow_text, fast_text = (Page(tmp_path / f'{name}.html').text for name in ('slow', 'fast'))
+    assert 'over the budget of 43.2 ms' in slow_text  # 23 frames in 0.95 s
+    assert 'Over the budget. A camera frame comes every 43.2 ms (23.2 Hz)' in slow_text
+    assert 'within the budget of 43.2 ms' in fast_text
+    assert 'Within the budget.' in fast_text

@@ -10,7 +10,7 @@ from mle_sam_ros.replay.score.evaluation import Moment
 import numpy as np
 
 # Less than this between frames with and without a fact explains nothing.
-_MIN_DROP = 0.02
+MIN_DROP = 0.02
 _ABOUT = 2 / 3
 _NOTED = ('failure', 'injected')
 
@@ -47,7 +47,7 @@ class Finding:
     @property
     def is_cause(self) -> bool:
         """Whether the score drops with it beyond what may be chance."""
-        return self.drop >= _MIN_DROP
+        return self.drop >= MIN_DROP
 
     def around(self, index: int) -> tuple[int, int]:
         """First and last of the frames around one in which it holds without a break."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mle_sam_ros.replay.report.causes import causes_in, Finding
+from mle_sam_ros.replay.report.causes import causes_in, Finding, MIN_DROP
 import numpy as np
 
 # A shorter recovery does not end it.
@@ -41,9 +41,9 @@ def find_episodes(
     """Episodes that bad frames are in.
 
     An episode reaches as far around its frame as scores stay in the lower half between that of
-    this frame and the drive's mean, and, where the frame has a probable cause, this holds. Those
-    of one cause that touch are one. Of frames that are no worse than the mean only the worst has
-    an episode.
+    this frame and the drive's mean, and, where the frame has a probable cause, this holds; not
+    into those of worse frames with another cause. Those of one cause that touch are one. Of frames
+    less than two points below the mean only the worst has an episode.
 
     Args:
         frames: indices of the frames in the drive, the worst first.
@@ -56,8 +56,8 @@ def find_episodes(
     """
     episodes: list[Episode] = []
     for index in frames:
-        if not episodes or scores[index] < np.nanmean(scores):
-            episode = _around(index, scores, times_s, findings)
+        if not episodes or scores[index] < np.nanmean(scores) - MIN_DROP:
+            episode = _around(index, scores, times_s, findings, episodes)
             same = [other for other in episodes if other.touches(episode)]
             episodes = [other for other in episodes if other not in same]
             episodes.append(_joined([*same, episode], frames))
@@ -65,20 +65,28 @@ def find_episodes(
 
 
 def _around(
-    index: int, scores: np.ndarray, times_s: np.ndarray, findings: Sequence[Finding]
+    index: int,
+    scores: np.ndarray,
+    times_s: np.ndarray,
+    findings: Sequence[Finding],
+    worse: Sequence[Episode],
 ) -> Episode:
     is_bad = scores <= (scores[index] + np.nanmean(scores)) / 2
-    is_bad[index] = True  # whatever rounding does to equal scores
     causes = causes_in(findings, index)
+    cause = causes[0].text if causes else ''
     if causes:
         is_bad &= causes[0].holds
+    for other in worse:
+        if other.cause != cause:
+            is_bad[other.first : other.last + 1] = False
+    is_bad[index] = True  # whatever rounding does to equal scores
     bad = np.flatnonzero(is_bad)
     # A frame of unknown score is no recovery.
     num_known = np.cumsum(~np.isnan(scores))
     is_break = (np.diff(num_known[bad]) > 1) & (np.diff(times_s[bad]) > _RECOVERY_S)
     stretches = np.split(bad, np.flatnonzero(is_break) + 1)
     stretch = next(item for item in stretches if index in item)
-    return Episode(int(stretch[0]), int(stretch[-1]), (index,), causes[0].text if causes else '')
+    return Episode(int(stretch[0]), int(stretch[-1]), (index,), cause)
 
 
 def _joined(episodes: Sequence[Episode], frames: Sequence[int]) -> Episode:
