@@ -19,13 +19,15 @@ FAULT = 'lidar: expected a <rigid> transform, got "bent"; mend it'
 
 
 def troubled_frames(count: int) -> Iterable[Frame]:
-    """Sample frames whose masks are worse without the camera, and hopeless at one instant."""
+    """Sample frames whose masks are worse without the camera, and hopeless at two instants."""
     for index, frame in enumerate(sample_frames(count)):
         label_map = frame.label_map.copy()
         if 'camera' not in frame.present:
             label_map[:, :40] = 3
         if index == count * 5 // 8:
             label_map[:] = 4
+        if index == count * 7 // 8:
+            label_map[10:] = 4
         yield replace(frame, label_map=label_map, ages_ms=dict.fromkeys(frame.present, 7.0))
 
 

@@ -44,7 +44,7 @@ def test_everything_is_there(page, browser, width, scheme, tmp_path):
     assert all(wide > 8 and high > 8 for _, wide, high in sizes)
     # Nothing runs over the right edge, and no word of it is written on a ground of its own colour.
     assert browser.run('document.documentElement.scrollWidth') == width
-    assert contrasts(browser) >= 4.5
+    assert contrasts(browser) >= (4.5, '')
     browser.screenshot(tmp_path / 'page.png')
     brightness = cv2.imread(str(tmp_path / 'page.png')).mean()
     assert (brightness > 128) == (scheme == 'light')
@@ -53,23 +53,28 @@ def test_everything_is_there(page, browser, width, scheme, tmp_path):
 
 
 def contrasts(browser):
-    """The lowest contrast of words with the card or page that they stand on (WCAG 2.2)."""
-    pairs = browser.run("""(() => {
+    """The lowest contrast of any words with what they stand on (WCAG 2.2), and the words."""
+    words = browser.run("""(() => {
         const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
-        const rgb = (colour) => {
-            canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+        const grounds = (e) => e ? [...grounds(e.parentElement), getComputedStyle(e)
+            .backgroundColor] : ['white'];
+        const painted = (colours) => {
+            canvas.clearRect(0, 0, 1, 1);
+            for (const colour of colours) {
+                canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+            }
             return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
         };
-        return ['h1', 'header p', 'nav a', '.headline', '.figures .card > span', '.cause',
-                '.scene .score', '.facts td', 'th', '.note', '.legend', 'dt',
-                'dd', 'summary', '.badge'].map(s => {
-            const e = document.querySelector(s);
-            const ground = s === '.badge' ? e : e.closest('.card') ?? document.body;
-            return [rgb(getComputedStyle(e).color), rgb(getComputedStyle(ground).backgroundColor)];
-        });
+        return [...document.querySelectorAll('body *:not(script, style, svg *)')]
+            .filter(e => e.checkVisibility() && !e.closest('.picture')
+                && [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim()))
+            .map(e => [painted([...grounds(e), getComputedStyle(e).color]), painted(grounds(e)),
+                       e.innerText]);
     })()""")
-    lights = [[luminance(colour) for colour in pair] for pair in pairs]
-    return min((max(pair) + 0.05) / (min(pair) + 0.05) for pair in lights)
+    lights = [[luminance(ink), luminance(ground), text] for ink, ground, text in words]
+    return min(
+        ((max(one, other) + 0.05) / (min(one, other) + 0.05), text) for one, other, text in lights
+    )
 
 
 def luminance(colour):
@@ -151,6 +156,34 @@ def test_plots_tell_their_values_and_lead_to_frames(page, browser):
     browser.run("document.querySelectorAll('.mark')[1].click()")
     assert browser.run('location.hash') == '#worst-2'
     assert browser.complaints == []
+
+
+def test_what_a_phone_cuts_off_fades_out_and_can_be_reached(page, browser):
+    browser.open(page, 375, 900)
+    table = "document.querySelector('#class-table').closest('.scroll')"
+    assert browser.run(f'{table}.scrollWidth > {table}.clientWidth')
+    fade = f"getComputedStyle({table}, '::after')"
+    assert browser.run(f'{fade}.position') == 'sticky'
+    assert 'gradient' in browser.run(f'{fade}.backgroundImage')
+    browser.run(f'{table}.scrollTo(9999, 0)')
+    # At the end the fade lies beside the table, not on it.
+    edges = f"""[{table}.querySelector('table').getBoundingClientRect().right,
+        {table}.getBoundingClientRect().right - parseFloat({fade}.width)]"""
+    right, fade_left = browser.run(edges)
+    assert right <= fade_left + 1
+    browser.open(page, 1280, 900)
+    assert browser.run(f'{table}.scrollWidth <= {table}.clientWidth')
+
+
+@pytest.mark.parametrize('width', [1280, 375])
+def test_each_picture_has_its_legend_beside_it(page, browser, width):
+    browser.open(page, width, 900)
+    distances = browser.run("""[...document.querySelectorAll('.scene')]
+        .filter(e => e.checkVisibility())
+        .map(e => e.querySelector('.legend').getBoundingClientRect().top
+            - e.querySelector('.large').getBoundingClientRect().bottom)""")
+    assert len(distances) >= 8
+    assert all(0 <= distance < 150 for distance in distances)
 
 
 def test_it_can_be_read_without_scripts_and_printed(page, browser, tmp_path):
