@@ -4,18 +4,21 @@
     python benchmarks/replay.py --engine auto [--bundle engines/nano] [--drive DRIVE.mcap]
 
 Makes drives of camera (20 Hz, 640 x 320, then 1280 x 720), LiDAR (10 Hz, 65,536 points) and events
-(2 million per second, EVT3), see `replay_drive.py`, and measures one after another in one process,
-when everything is loaded and compiled: reading with the mcap library, reading with rosbags
-(deserialised), reading with this package, the drive (read, decoded, projected), and replays with
-and without the pictures for viewers. The engine takes no time unless one is named; then it is told
-how much longer than the sum of its inferences a replay takes.
+(2 million per second, EVT3), see `replay_drive.py`, as `ros2 bag record` writes them (neither
+compressed nor with checksums), and the first one compressed with zstd, too. It measures one after
+another in one process, when everything is loaded and compiled: reading with the mcap library,
+reading with rosbags (deserialised), reading with this package, the drive (read, decoded,
+projected), and replays with and without the pictures for viewers. The engine takes no time unless
+one is named; then it is told how much longer than the sum of its inferences a replay takes.
 
 Two ratios count: how many seconds of drive go by in a second (`realtime`), and how much longer
-than plain reading with rosbags it takes (`of_rosbags`), which depends less on the machine.
+than plain reading with rosbags it takes (`of_rosbags`), which depends less on the machine. Of what
+has stages it is also told what each takes of the processors for a frame.
 """
 
 import argparse
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import json
 import os
@@ -29,6 +32,7 @@ from unittest.mock import patch
 
 import cv2
 from mcap.reader import make_reader
+from mle_sam_ros.bags.ahead import Ahead
 from mle_sam_ros.bags.calibration import calibration_of
 from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.drive import Drive
@@ -43,7 +47,19 @@ import numpy as np
 from replay_drive import label_map, write_drive
 from rosbags.highlevel import AnyReader
 
-IMAGES_HW = {'640 x 320': (320, 640), '1280 x 720': (720, 1280)}
+# The camera's (height, width), and how the drive's file is compressed.
+DRIVES: dict[str, tuple[tuple[int, int], Any]] = {
+    '640 x 320': ((320, 640), 'none'),
+    '640 x 320, zstd': ((320, 640), 'zstd'),
+    '1280 x 720': ((720, 1280), 'none'),
+}
+# What a thread does whose work has this name; the main one writes.
+STAGES = {
+    '<genexpr>': 'unpack chunks',
+    '_instants': 'read, decode, project',
+    'views': 'infer, find the ground truth',
+    '_scored': 'score',
+}
 _WARM_UP_S = 2.0
 
 
@@ -106,15 +122,34 @@ class Timed:
             self.seconds += time.perf_counter() - start_s
 
 
-def measured(work: Callable[[], Any], rounds: int) -> dict[str, float]:
-    """Of the fastest round: seconds that went by, and of processors, over all threads."""
-    times = []
+@contextmanager
+def stages_timed() -> Iterator[Counter[str]]:
+    """Seconds of processors by stage; whole when the work is done."""
+    seconds: Counter[str] = Counter()
+    run = Ahead._run
+
+    def run_timed(ahead: Any) -> None:
+        run(ahead)
+        seconds[STAGES[ahead._items.__name__]] += time.thread_time()
+
+    start_s = time.thread_time()
+    with patch.object(Ahead, '_run', run_timed):
+        yield seconds
+    seconds['write'] = time.thread_time() - start_s
+
+
+def measured(work: Callable[[], Any], rounds: int) -> dict[str, Any]:
+    """Of the fastest round: seconds that went by, of processors, and of these by stage."""
+    fastest: dict[str, Any] = {}
     for _ in range(rounds):
         start_s, cpu_s = time.perf_counter(), time.process_time()
-        work()
-        times.append((time.perf_counter() - start_s, time.process_time() - cpu_s))
-    wall_s, cpu_s = min(times)
-    return {'wall_s': round(wall_s, 3), 'cpu_s': round(cpu_s, 3)}
+        with stages_timed() as stages:
+            work()
+        wall_s, cpu_s = time.perf_counter() - start_s, time.process_time() - cpu_s
+        if not fastest or wall_s < fastest['wall_s']:
+            rounded = {stage: round(value, 3) for stage, value in stages.items()}
+            fastest = {'wall_s': round(wall_s, 3), 'cpu_s': round(cpu_s, 3), 'stages_s': rounded}
+    return fastest
 
 
 @contextmanager
@@ -183,6 +218,10 @@ def table(name: str, results: dict[str, Any]) -> str:
         if 'inference_s' in item:
             line += f'{item["inference_s"]:>8.2f} s of inference'
         lines.append(line)
+        if len(item['stages_s']) > 2:
+            per_frame = 1e3 / (20 * results['seconds'])
+            parts = [f'{part} {value * per_frame:.1f}' for part, value in item['stages_s'].items()]
+            lines.append(f'{"":28}ms of processors for a frame: {", ".join(parts)}')
     return '\n'.join(lines)
 
 
@@ -208,12 +247,12 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as directory:
         room = Path(directory)
-        for name, image_hw in IMAGES_HW.items():
+        for name, (image_hw, compression) in DRIVES.items():
             drive = options.drive or room / 'drive.mcap'
             if options.drive is None:
                 write_drive(room / 'warm_up.mcap', _WARM_UP_S, image_hw)
                 measure_null(room / 'warm_up.mcap', bundle, room, 1)
-                write_drive(drive, options.seconds, image_hw)
+                write_drive(drive, options.seconds, image_hw, compression)
             if options.engine is None:
                 works = measure_null(drive, bundle, room, options.rounds)
             else:

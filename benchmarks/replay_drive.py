@@ -8,7 +8,7 @@ is how Prophesee's SDK hands them out. It compresses about as drives do.
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 from mle_sam_ros.bags import messages
@@ -31,13 +31,19 @@ _FRAMES = ('camera_optical_frame', 'event_camera_optical_frame', 'lidar')
 _CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, -0.3], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
-def write_drive(path: Path, seconds: float, image_hw: tuple[int, int]) -> None:
+def write_drive(
+    path: Path,
+    seconds: float,
+    image_hw: tuple[int, int],
+    compression: Literal['zstd', 'none'] = 'zstd',
+) -> None:
     """Write a drive.
 
     Args:
         path: of the `.mcap` file.
         seconds: how long it is.
         image_hw: (height, width) of the camera.
+        compression: `none` as `ros2 bag record` has it by default.
     """
     random = np.random.default_rng(0)
     streams = [
@@ -52,7 +58,7 @@ def write_drive(path: Path, seconds: float, image_hw: tuple[int, int]) -> None:
     end_ns = _START_NS + round(seconds * 1e9)
     messages_of: dict[str, Any] = dict(streams)
     waiting = {topic: next(items) for topic, items in messages_of.items()}
-    with BagWriter(path) as bag:
+    with BagWriter(path, compression=compression) as bag:
         while waiting:
             topic = min(waiting, key=lambda name: waiting[name][0])
             log_time_ns, kind, cdr = waiting.pop(topic)

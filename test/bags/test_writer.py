@@ -23,6 +23,19 @@ def contents(path):
         return bag.topics, bag.num_messages, raw, list(bag.messages())
 
 
+@pytest.mark.parametrize('compression', ['lz4', 'none'])
+def test_compressions_hold_the_same(tmp_path, compression):
+    write(tmp_path / 'a.mcap')
+    with open_bag(tmp_path / 'a.mcap') as bag:
+        with BagWriter(tmp_path / 'b.mcap', compression=compression) as copy:
+            for log_time_ns, topic, cdr in bag.raw():
+                copy.write_raw(topic, bag.topics[topic], cdr, log_time_ns)
+    assert contents(tmp_path / 'b.mcap')[:3] == contents(tmp_path / 'a.mcap')[:3]
+    with (tmp_path / 'b.mcap').open('rb') as stream:
+        (chunk,) = make_reader(stream).get_summary().chunk_indexes
+    assert chunk.compression == compression.removeprefix('none')
+
+
 @pytest.mark.parametrize(
     'make', [write_sqlite, lambda path: write_sqlite(path, StoragePlugin.MCAP)]
 )
