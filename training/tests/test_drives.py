@@ -79,6 +79,17 @@ def test_what_is_missing_is_simulated_when_it_is_first_wanted(data, network, tow
     assert town() == [5]
 
 
+def test_training_in_some_light_alone(data, network, town):
+    by_day = replace(data, train_conditions=('day',))
+    training = Drives(by_day, network, 'train')
+    assert town() == [4, 5]  # whose moments are of fog
+    assert len(training) == 1
+    assert np.array_equal(training[0].labels, TOY[0].labels)
+    assert len(Drives(by_day, network, 'val')) == 3
+    with pytest.raises(InputError, match='got none with a sample'):
+        Drives(replace(data, train_conditions=('snow',)), network, 'train')
+
+
 @pytest.mark.parametrize('num_loaders', [0, 2])
 def test_loaders_that_want_the_same_shard(data, network, town, num_loaders):
     """Every sample once, every shard made once, whoever comes first."""

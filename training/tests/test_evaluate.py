@@ -169,6 +169,15 @@ def test_every_second_sample_and_no_more():
     assert not scores['drop']['camera'].failures
 
 
+def test_a_brief_evaluation_is_with_all_sensors_alone():
+    whole = evaluate(HandModel(), HandDataset(), PAPER, CPU)
+    model = HandModel()
+    brief = evaluate(model, HandDataset(), replace(PAPER, brief=True), CPU)
+    expected = {key: {'camera+event': whole[key]['camera+event']} for key in ('zero', 'drop')}
+    assert brief == expected
+    assert len(model.encoded) == 2 * (1 + 2)  # zeros once, then each sample
+
+
 @pytest.mark.parametrize('change', [{'every': 0}, {'noise_seed': -1}])
 def test_rules_that_make_no_sense(change):
     with pytest.raises(InputError, match='expected every of at least 1'):

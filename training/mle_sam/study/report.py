@@ -75,7 +75,7 @@ class StudyReport:
             (network, *(self._mean(network, _of_group(name)) for name in names))
             for network in self._networks
         ]
-        means = [_group(runs[0].full, name) for name in names] if runs else []
+        means = [_group(runs[0].full, name) if runs else None for name in names]
         rows.append(('samples', *(mean and mean.samples for mean in means)))
         return self._table(
             'Conditions and failures',
