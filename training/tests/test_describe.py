@@ -4,8 +4,17 @@ from pathlib import Path
 
 from mle_sam.cli import main
 from mle_sam.config import MleSamConfig, plain_network
-from mle_sam.describe import count_gflop, count_parameters, describe
+from mle_sam.describe import (
+    count_gflop,
+    count_parameters,
+    describe,
+    KINDS,
+    OF_ONE_SENSOR,
+    plain_config,
+)
+from mle_sam.models.build import build_network
 from mle_sam.models.mle_sam import MleSam
+from mle_sam.vit_config import VIT_SIZES
 import pytest
 
 PAPER = ('camera', 'depth', 'event', 'lidar')
@@ -174,6 +183,59 @@ def test_command_line(capsys):
     assert (description['classes'], description['input_hw']) == (3, [64, 96])
 
 
+@pytest.mark.parametrize('kind', KINDS)
+def test_every_kind_of_network_is_described(kind):
+    names = PAPER[:1] if kind in OF_ONE_SENSOR else PAPER[:2]
+    config = plain_config(kind, 'nano', names, 5, (32, 64))
+    description, model = describe(config), build_network(config)
+    parameters, gflop = description['parameters'], description['gflop']
+    assert parameters['total'] == sum(p.numel() for p in model.parameters())
+    model.set_trainable('experts')
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert parameters['learning'] == learning
+    idle = sum(parameters['without_gradient'].values())
+    assert 0 < parameters['trainable'] == learning + idle
+    for key in ('total', 'trainable', 'learning'):
+        by_part = parameters['by_part'].values()
+        assert parameters[key] == sum(part[key] for part in by_part)
+    assert ('paper_accounting' in description) == (kind == 'mle_sam')
+    if kind != 'mle_sam':
+        assert tuple(gflop['encoders']) == names
+        parts = (*gflop['encoders'].values(), gflop['fuse_decode'])
+        assert gflop['total'] == pytest.approx(sum(parts), abs=0.002)
+    assert gflop['total'] > 0
+
+
+def test_work_of_a_block_of_sam_by_hand():
+    """What two blocks more add to ViT: one within windows of 7, one over the frame of 2 x 4."""
+    size = VIT_SIZES['nano']
+    config = plain_config('sam_lora', 'nano', ('camera',), 5, (32, 64))
+    deeper = replace(size, depth=size.depth + 2, global_blocks=(*size.global_blocks, size.depth))
+    with pytest.MonkeyPatch.context() as patch:
+        plain = count_gflop(config)['total']
+        patch.setitem(VIT_SIZES, 'nano', deeper)
+        added = count_gflop(config)['total'] - plain
+    width, tokens = size.embed_dim, 2 * 4
+    by_hand = 0
+    for height, breadth in ((2, 4), (size.window, size.window)):
+        side = height * breadth
+        by_hand += 2 * side * width * (3 * width + width)  # qkv and projection
+        by_hand += 2 * 2 * side * side * width  # queries by keys, and by values
+        by_hand += 2 * side * width * (height + breadth)  # relative positions
+        by_hand += 2 * 2 * tokens * width * 4 * width  # perceptron
+    assert added == pytest.approx(by_hand / 1e9, abs=0.002)
+
+
+def test_command_line_for_another_kind(capsys):
+    command = ['describe', '--model', 'ts_sam', '--size', 'huge', '--classes', '1']
+    assert main([*command, '--input', '64', '96']) == 0
+    description = json.loads(capsys.readouterr().out)
+    assert (description['kind'], description['modalities']) == ('ts_sam', ['camera'])
+    parameters = description['parameters']  # published: 29.44 M trainable
+    assert parameters['trainable'] / 1e6 == pytest.approx(29.44, abs=0.005)
+    assert parameters['total'] - parameters['trainable'] == 637_026_048  # SAM's own encoder
+
+
 def test_command_line_with_a_recipe(capsys):
     recipe = Path(__file__).parents[1] / 'recipes' / 'nano_simulated.yaml'
     assert main(['describe', '--recipe', str(recipe)]) == 0
@@ -193,6 +255,9 @@ def test_command_line_with_a_recipe(capsys):
         ),
         (['--recipe', 'nowhere.yaml'], 'nowhere.yaml'),
         (['--recipe', 'nowhere.yaml', '--classes', '3'], 'leave them out'),
+        (['--recipe', 'nowhere.yaml', '--model', 'cmnext'], 'leave them out'),
+        (['--size', 'huge', '--model', 'cmnext'], 'network.size: expected one of nano, b0, b2'),
+        (['--size', 'nano', '--model', 'ad_sam', '--modalities', *PAPER], 'one modality'),
     ],
 )
 def test_bad_input(arguments, message, capsys):
