@@ -1,7 +1,7 @@
 """What a network costs: parameters, work, and time on a processor."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import os
 import platform
 import subprocess
@@ -11,11 +11,8 @@ from mle_sam_ros.runtime.bundle import Bundle, GOLDEN_NAME
 from mle_sam_ros.runtime.engine import open_engine
 from mle_sam_ros.runtime.golden import read_golden
 from mle_sam_ros.runtime.latency import measure_latency
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
-from mle_sam.config import NetworkConfig
-from mle_sam.models.build import build_network
+from mle_sam.describe import count_gflop, count_parameters
 from mle_sam.study.plan import ALL, Run
 
 
@@ -26,8 +23,8 @@ class Cost:
     Attributes:
         network: name of its recipe.
         parameters: all of them.
-        trainable: those that the stage `experts` trains.
-        gflop: of one frame with all sensors, a multiplication and an addition counted as two.
+        learning: those that the stage `experts` changes.
+        gflop: of one frame with all sensors, see `describe`.
         latency_ms: of one frame with all sensors in ONNX Runtime, the median; None where the
             bundle was not to be had.
         machine: that it was measured on.
@@ -35,7 +32,7 @@ class Cost:
 
     network: str
     parameters: int
-    trainable: int
+    learning: int
     gflop: float
     latency_ms: float | None
     machine: str
@@ -53,34 +50,17 @@ def measure_costs(runs: Sequence[Run]) -> tuple[Cost, ...]:
     return tuple(_cost(run) for run in first.values())
 
 
-def count_parameters(config: NetworkConfig) -> tuple[int, int]:
-    """All, and those that the stage `experts` trains."""
-    model = build_network(config)
-    model.set_trainable('experts')
-    counts = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(n for n, _ in counts), sum(n for n, is_trained in counts if is_trained)
-
-
-@torch.inference_mode()
-def count_gflop(config: NetworkConfig) -> float:
-    """The work of one frame with all sensors: convolutions, matrix products and attention."""
-    if getattr(config, 'lora_rank', 0):
-        config = replace(config, lora_rank=0)  # merged for use
-    model = build_network(config).eval().to('meta')
-    raster = torch.empty(1, *config.input_hw, 3, device='meta')
-    present = torch.ones(1, len(config.modalities), dtype=torch.bool, device='meta')
-    with FlopCounterMode(display=False) as counter:
-        encoded = [model.encode(raster, name) for name in config.modality_names]
-        levels = [torch.stack(level) for level in zip(*encoded, strict=True)]
-        model.logits(model.decode(levels, present))
-    return round(counter.get_total_flops() / 1e9, 3)
-
-
 def _cost(run: Run) -> Cost:
-    parameters, trainable = count_parameters(run.recipe.network)
-    gflop = count_gflop(run.recipe.network)
+    counts, gflop = count_parameters(run.recipe.network), count_gflop(run.recipe.network)
     machine = f'{platform.machine()}, {os.cpu_count()} processors'
-    return Cost(run.network, parameters, trainable, gflop, _latency_ms(run), machine)
+    return Cost(
+        run.network,
+        counts['total'],
+        counts['learning'],
+        gflop['total'],
+        _latency_ms(run),
+        machine,
+    )
 
 
 def _latency_ms(run: Run) -> float | None:

@@ -51,7 +51,7 @@ class StudyReport:
             cost = costs.get(network)
             words = [None] * 4
             if cost:
-                millions = (f'{count / 1e6:.2f}' for count in (cost.parameters, cost.trainable))
+                millions = (f'{count / 1e6:.2f}' for count in (cost.parameters, cost.learning))
                 latency = None if cost.latency_ms is None else f'{cost.latency_ms:.1f}'
                 words = [*millions, f'{cost.gflop:.2f}', latency]
             figures = [_whole, _mean_over_subsets, _of_subset(_CAMERA)]
