@@ -7,7 +7,7 @@ from typing import Any
 
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.plain_name import plain_name
-from mle_sam_ros.replay.report.causes import causes_in, covered, Finding, noted_text
+from mle_sam_ros.replay.report.causes import causes_in, covered, Finding, MIN_DROP, noted_text
 from mle_sam_ros.replay.report.episodes import Episode
 from mle_sam_ros.replay.report.scene import CAMERA, CONFIDENCE, ERROR, MASK, Scene, TRUTH
 import numpy as np
@@ -110,6 +110,7 @@ def episode_view(
             'to_s': float(times_s[min(last + 1, len(times_s) - 1)]),
             'num_frames': last - first + 1,
             'mean': float(np.nanmean(scores[first : last + 1])),
+            'is_usual': bool(shown[0]['score'] > np.nanmean(scores) - MIN_DROP),
             'others': shown[1:],
         },
     }
