@@ -3,16 +3,19 @@
 import os
 from pathlib import Path
 
+from mle_sam.checkpoint import Checkpoint
 from mle_sam.config import MleSamConfig
 from mle_sam.datasets.augmentation import AugmentationConfig
 from mle_sam.datasets.config import DriveData
 from mle_sam.models.mle_sam import MleSam
 from mle_sam.recipe import read_recipe, Recipe, StageConfig
 from mle_sam_ros.core.manifest import SemanticClass
+from mle_sam_ros.runtime.bundle import Bundle, PRECISIONS
 import numpy as np
 import pytest
 import torch
 from toy import COLOURS, HW, ToyDataset
+from trained import as_if_trained
 
 # Without a GPU, Triton's kernels are interpreted; it asks when it is first imported.
 if not torch.cuda.is_available():
@@ -75,6 +78,25 @@ def recipe(network) -> Recipe:
     )
     data = DriveData('nowhere', (0, 1), (2, 2), 4)
     return Recipe('toy', 1, network, data, stage, trunk=stage)
+
+
+@pytest.fixture(scope='session')
+def trained(network) -> MleSam:
+    return as_if_trained(network)
+
+
+@pytest.fixture(scope='session')
+def bundle(recipe, trained, dataset, tmp_path_factory) -> Bundle:
+    """All that a bundle can hold, exported once for all tests: a graph takes some seconds."""
+    # Imported here: most files of tests can do without, and it takes as long as torch.
+    from mle_sam.export.bundle import export_bundle
+    from mle_sam.export.onnx_graphs import GraphOptions
+
+    checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
+    directory = tmp_path_factory.mktemp('engines') / 'toy'
+    options = GraphOptions(PRECISIONS, stacked=True)
+    accuracy = {'data': 'none'}
+    return export_bundle(checkpoint, dataset[1].rasters, accuracy, directory, PRECISIONS, options)
 
 
 @pytest.fixture

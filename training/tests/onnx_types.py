@@ -12,6 +12,7 @@ class TypedGraph:
 
     def __init__(self, path: Path):
         """Read a graph, and check that ONNX finds its types consistent."""
+        self.path = path
         model = onnx.load(path)
         onnx.checker.check_model(model, full_check=True)
         self.opset = next(item.version for item in model.opset_import if item.domain == '')

@@ -1,10 +1,7 @@
 from dataclasses import replace
 from itertools import product
 
-from mle_sam.checkpoint import Checkpoint
-from mle_sam.export.bundle import export_bundle
 from mle_sam.export.graphs import EncoderGraph, FuseDecodeGraph
-from mle_sam.export.onnx_graphs import GraphOptions
 from mle_sam.export.precision import in_half
 from mle_sam.export.stacked import StackedEncoderGraph
 from mle_sam.models.mle_sam import MleSam
@@ -20,29 +17,8 @@ MASKS = [mask for mask in product((False, True), repeat=3) if any(mask)]
 
 
 @pytest.fixture(scope='module')
-def trained(network) -> MleSam:
-    """A network whose experts, adapters and routers are all different."""
-    torch.manual_seed(3)
-    model = MleSam(network).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if any(part in name for part in ('.experts.', '.input_adapters.', '.routers.')):
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-@pytest.fixture(scope='module')
 def inputs(dataset) -> dict[str, np.ndarray]:
     return dataset[1].rasters
-
-
-@pytest.fixture(scope='module')
-def bundle(recipe, trained, inputs, tmp_path_factory) -> Bundle:
-    checkpoint = Checkpoint(recipe, 'experts', 1, trained.state_dict(), {})
-    directory = tmp_path_factory.mktemp('engines') / 'toy'
-    return export_bundle(
-        checkpoint, inputs, {'data': 'none'}, directory, graphs=GraphOptions(stacked=True)
-    )
 
 
 @pytest.fixture(scope='module')

@@ -2,29 +2,23 @@
 
 from importlib.util import find_spec
 
-from mle_sam.checkpoint import Checkpoint
-from mle_sam.export.bundle import export_bundle
 from mle_sam.export.onnx_graphs import export_graphs, GraphOptions
-from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.runtime.bundle import (
-    Bundle,
     encoder_name,
     fuse_decode_name,
-    GOLDEN_NAME,
     PRECISIONS,
 )
 from mle_sam_ros.runtime.engine import load_engine
 from mle_sam_ros.runtime.gate import prove
-from mle_sam_ros.runtime.golden import read_golden
 import numpy as np
 from onnx.reference import ReferenceEvaluator
 from onnx_types import TypedGraph
-from onnxruntime import InferenceSession
 import pytest
 import torch
+from trained import as_if_trained
 
-pytestmark = pytest.mark.slow  # twelve graphs are exported
+pytestmark = pytest.mark.slow  # fourteen graphs are exported
 BOTH = GraphOptions(('fp32', 'fp16'))
 # Attention layers of nano: one per block of the encoder; self, to the image and back twice, and
 # once more to the image in the decoder.
@@ -34,56 +28,39 @@ NEEDS_OPENVINO = pytest.mark.skipif(
 )
 
 
-def different(recipe) -> MleSam:
-    """A network whose experts, adapters and routers are all different."""
-    torch.manual_seed(3)
-    model = MleSam(recipe.network).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if any(part in name for part in ('.experts.', '.input_adapters.', '.routers.')):
-                parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
-
-
-def exported(recipe, modalities, options, dataset, directory) -> Bundle:
-    recipe = recipe.with_modalities(modalities)
-    checkpoint = Checkpoint(recipe, 'experts', 1, different(recipe).state_dict(), {})
-    rasters = {name: dataset[1].rasters[name] for name in modalities}
-    return export_bundle(checkpoint, rasters, {}, directory, graphs=options)
+def of_lidar(recipe, dataset, options, room) -> list[TypedGraph]:
+    """The graphs of fp16 of a network with one sensor."""
+    network = recipe.with_modalities(('lidar',)).network
+    rasters = {'lidar': dataset[1].rasters['lidar']}
+    files = export_graphs(as_if_trained(network), rasters, 'fp16', options, room)
+    return [TypedGraph(path) for path in files.values()]
 
 
 @pytest.fixture(scope='module')
-def bundle(recipe, dataset, tmp_path_factory) -> Bundle:
-    directory = tmp_path_factory.mktemp('engines') / 'half'
-    return exported(recipe, ('camera', 'lidar'), BOTH, dataset, directory)
-
-
-@pytest.fixture(scope='module')
-def newest(recipe, dataset, tmp_path_factory) -> Bundle:
+def newest(recipe, dataset, tmp_path_factory) -> list[TypedGraph]:
     """Opset 23, the core of the attention in bfloat16."""
     options = GraphOptions(('fp16',), attention='bf16', opset=23)
-    directory = tmp_path_factory.mktemp('engines') / 'newest'
-    return exported(recipe, ('lidar',), options, dataset, directory)
+    return of_lidar(recipe, dataset, options, tmp_path_factory.mktemp('newest'))
 
 
 @pytest.fixture(scope='module')
 def oldest(recipe, dataset, tmp_path_factory) -> list[TypedGraph]:
     """Opset 18."""
-    recipe = recipe.with_modalities(('lidar',))
-    rasters = {'lidar': dataset[1].rasters['lidar']}
-    room, options = tmp_path_factory.mktemp('oldest'), GraphOptions(('fp16',), opset=18)
-    files = export_graphs(different(recipe), rasters, 'fp16', options, room)
-    return [TypedGraph(path) for path in files.values()]
+    options = GraphOptions(('fp16',), opset=18)
+    return of_lidar(recipe, dataset, options, tmp_path_factory.mktemp('oldest'))
 
 
-@pytest.fixture(scope='module', params=['bundle', 'newest', 'oldest'])
+@pytest.fixture(scope='module')
+def usual(bundle) -> list[TypedGraph]:
+    """Opset 20, three sensors."""
+    encoders = [encoder_name(name, 'fp16') for name in bundle.manifest.modality_names]
+    return [TypedGraph(bundle.path(name)) for name in (*encoders, fuse_decode_name('fp16'))]
+
+
+@pytest.fixture(scope='module', params=['usual', 'newest', 'oldest'])
 def graphs(request) -> list[TypedGraph]:
     """Of fp16: the encoders, and last what follows."""
-    source = request.getfixturevalue(request.param)
-    if request.param == 'oldest':
-        return source
-    names = [encoder_name(name, 'fp16') for name in source.manifest.modality_names]
-    return [TypedGraph(source.path(name)) for name in (*names, fuse_decode_name('fp16'))]
+    return request.getfixturevalue(request.param)
 
 
 def is_core(graph: TypedGraph, node) -> bool:
@@ -91,11 +68,9 @@ def is_core(graph: TypedGraph, node) -> bool:
     return len(graph.shape_out(node)) == 4 and not any(map(graph.is_constant, node.input))
 
 
-def test_opset_is_the_one_asked_for(bundle, newest, oldest):
-    assert {graph.opset for graph in oldest} == {18}
-    for built, opset in ((bundle, 20), (newest, 23)):
-        names = [name for name in built.manifest.files if name.endswith('.onnx')]
-        assert {TypedGraph(built.path(name)).opset for name in names} == {opset}
+def test_opset_is_the_one_asked_for(usual, newest, oldest):
+    for graphs, opset in ((oldest, 18), (usual, 20), (newest, 23)):
+        assert {graph.opset for graph in graphs} == {opset}
 
 
 def test_nothing_depends_on_the_data_but_the_values(graphs):
@@ -176,10 +151,9 @@ def test_router_and_result_are_float32(graphs):
     assert all(decoder.types_in(node) == {'FLOAT'} for node in routers)
 
 
-def test_core_of_the_attention_is_as_asked_for(bundle, newest):
-    for built, core, is_node in ((bundle, 'FLOAT16', False), (newest, 'BFLOAT16', True)):
-        encoder = TypedGraph(built.path(encoder_name('lidar', 'fp16')))
-        decoder = TypedGraph(built.path(fuse_decode_name('fp16')))
+def test_core_of_the_attention_is_as_asked_for(usual, newest):
+    for graphs, core, is_node in ((usual, 'FLOAT16', False), (newest, 'BFLOAT16', True)):
+        *_, encoder, decoder = graphs
         for graph, number in ((encoder, NUM_ENCODER), (decoder, NUM_DECODER)):
             attentions = list(graph.nodes('Attention'))
             softmax = [n for n in graph.nodes('Softmax') if len(graph.shape_out(n)) == 4]
@@ -194,21 +168,21 @@ def test_core_of_the_attention_is_as_asked_for(bundle, newest):
 @pytest.mark.parametrize('precision', PRECISIONS)
 def test_the_gate_lets_every_subset_pass(bundle, precision):
     proof = prove(load_engine(bundle, 'onnx', 1, precision), bundle)
-    assert len(proof.subsets) == 3
+    assert len(proof.subsets) == 7
 
 
 @NEEDS_OPENVINO
 def test_openvino_runs_them_as_well(bundle):
-    assert len(prove(load_engine(bundle, 'openvino', 1, 'fp16'), bundle).subsets) == 3
+    assert len(prove(load_engine(bundle, 'openvino', 1, 'fp16'), bundle).subsets) == 7
 
 
-def test_bfloat16_is_near_in_the_reference_of_onnx(newest):
+def test_bfloat16_is_near_in_the_reference_of_onnx(newest, recipe, dataset):
     """No processor's engine computes it; the reference rounds every sum, which GPUs do not."""
-    golden = read_golden(newest.path(GOLDEN_NAME), newest.manifest)
-    raster = golden.rasters['lidar'][None]
-    half, whole = (newest.path(encoder_name('lidar', p)) for p in ('fp16', 'fp32'))
-    got = ReferenceEvaluator(str(half)).run(None, {'raster': raster})
-    expected = InferenceSession(str(whole)).run(None, {'raster': raster})
+    raster = dataset[1].rasters['lidar'][None]
+    got = ReferenceEvaluator(str(newest[0].path)).run(None, {'raster': raster})
+    model = as_if_trained(recipe.with_modalities(('lidar',)).network)
+    with torch.inference_mode():
+        expected = [level.numpy() for level in model.encode(torch.from_numpy(raster), 'lidar')]
     for level, wanted in zip(got, expected, strict=True):
         assert level.dtype == np.float16
         assert 0 < np.linalg.norm(level - wanted) <= 0.05 * np.linalg.norm(wanted)
@@ -216,7 +190,7 @@ def test_bfloat16_is_near_in_the_reference_of_onnx(newest):
 
 def test_half_precision_is_near_but_not_the_same(bundle, dataset):
     """Else the graphs of fp32 would have been exported twice."""
-    rasters = {name: dataset[1].rasters[name] for name in ('camera', 'lidar')}
+    rasters = dataset[1].rasters
     features = {}
     for precision in PRECISIONS:
         engine = load_engine(bundle, 'onnx', 1, precision)
@@ -239,3 +213,7 @@ def test_half_precision_is_near_but_not_the_same(bundle, dataset):
 def test_bad_options(options, message):
     with pytest.raises(InputError, match=message):
         GraphOptions(**options)
+
+
+def test_graphs_of_fp32_are_always_there():
+    assert GraphOptions(('fp16',)).all_precisions == ('fp32', 'fp16')

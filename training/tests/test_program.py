@@ -1,9 +1,5 @@
 """Programs: the network as torch's compiler takes it, in a bundle."""
 
-from mle_sam.checkpoint import Checkpoint
-from mle_sam.export.bundle import export_bundle
-from mle_sam.export.onnx_graphs import GraphOptions
-from mle_sam.models.mle_sam import MleSam
 from mle_sam_ros.runtime import torch_build
 from mle_sam_ros.runtime.build import build_key, BuildOptions
 from mle_sam_ros.runtime.bundle import Bundle, PRECISIONS
@@ -15,27 +11,8 @@ import torch
 
 
 @pytest.fixture(scope='module')
-def model(network) -> MleSam:
-    torch.manual_seed(5)
-    built = MleSam(network).eval()
-    with torch.no_grad():
-        for name, parameter in built.named_parameters():
-            if any(part in name for part in ('.experts.', '.input_adapters.', '.routers.')):
-                parameter.add_(0.05 * torch.randn_like(parameter))
-    return built
-
-
-@pytest.fixture(scope='module')
 def inputs(dataset) -> dict[str, np.ndarray]:
     return dataset[1].rasters
-
-
-@pytest.fixture(scope='module')
-def bundle(recipe, model, inputs, tmp_path_factory) -> Bundle:
-    checkpoint = Checkpoint(recipe, 'experts', 1, model.state_dict(), {})
-    directory = tmp_path_factory.mktemp('engines') / 'toy'
-    graphs = GraphOptions(stacked=True)
-    return export_bundle(checkpoint, inputs, {}, directory, PRECISIONS, graphs)
 
 
 def programs_of(bundle: Bundle, precision: str) -> list[torch.export.ExportedProgram]:
@@ -62,11 +39,11 @@ def test_programs_keep_the_contract_of_the_bundle(bundle, precision):
 @pytest.mark.parametrize(('precision', 'agreement'), [('fp32', 0.999), ('fp16', 0.98)])
 @torch.no_grad()
 def test_programs_answer_as_the_network_for_every_subset(
-    bundle, model, inputs, precision, agreement
+    bundle, trained, inputs, precision, agreement
 ):
     *encoders, stacked, decoder = (p.module() for p in programs_of(bundle, precision))
     rasters = {name: torch.from_numpy(raster)[None] for name, raster in inputs.items()}
-    names = model.config.modality_names
+    names = trained.config.modality_names
     maps = [encoder(rasters[name]) for encoder, name in zip(encoders, names, strict=True)]
     features = [torch.cat(level) for level in zip(*maps, strict=True)]
     tolerance = {'fp32': 2e-5, 'fp16': 2e-2}[precision]
@@ -78,8 +55,8 @@ def test_programs_answer_as_the_network_for_every_subset(
         for level in dirty:
             level[~present] = torch.nan
         label_map, _, weights = decoder(*dirty, present)
-        segmentation = model({name: rasters[name] for name in subset}, present[None])
-        expected = model.logits(segmentation)[0].argmax(0)
+        segmentation = trained({name: rasters[name] for name in subset}, present[None])
+        expected = trained.logits(segmentation)[0].argmax(0)
         assert (label_map == expected).float().mean() >= agreement
         torch.testing.assert_close(weights, segmentation.router_weights_BLM[0], atol=0.01, rtol=0)
 
