@@ -48,7 +48,7 @@ class PixelShuffleUp(nn.Module):
         inputs, outputs = original.in_channels, original.out_channels
         weight = original.weight.permute(1, 2, 3, 0).reshape(4 * outputs, inputs, 1, 1)
         self.conv = nn.Conv2d(inputs, 4 * outputs, 1)
-        self.conv.weight = nn.Parameter(weight.detach())
+        self.conv.weight = nn.Parameter(weight.detach().contiguous())
         self.conv.bias = nn.Parameter(original.bias.detach().repeat_interleave(4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
