@@ -1,4 +1,4 @@
-"""What is left of an image without its low frequencies, as CWSAM's and TS-SAM's prompts see it.
+"""What is left of an image without its low frequencies, as CWSAM's prompts see it.
 
 Shape suffixes: B batch, H height, W width.
 """
