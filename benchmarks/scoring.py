@@ -5,6 +5,7 @@ python benchmarks/scoring.py --out scoring.json
 
 import argparse
 from collections.abc import Callable
+from itertools import pairwise
 import json
 from pathlib import Path
 import time
@@ -18,7 +19,7 @@ from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.replay.frame import Frame
 from mle_sam_ros.replay.score.evaluation import Evaluation
-from mle_sam_ros.replay.score.ranges import Ranges
+from mle_sam_ros.replay.score.ranges import ranges_of
 from mle_sam_ros.replay.score.steadiness import Steadiness
 from mle_sam_ros.replay.score.tallies import DISTANCES_M
 import numpy as np
@@ -62,8 +63,8 @@ def parts(manifest: Manifest, made: list[Frame]) -> dict[str, Callable[[], objec
     def each(score: Callable[[Frame], object]) -> Callable[[], object]:
         return lambda: [score(frame) for frame in made]
 
-    def distance(frame: Frame, ranges: Ranges) -> None:
-        pixels, num_bands = ranges.of(frame), len(DISTANCES_M)
+    def distance(frame: Frame) -> None:
+        pixels, num_bands = ranges_of(frame, manifest), len(DISTANCES_M)
         overlap_by_distance(frame.truth, frame.label_map, pixels, num_bands, num_classes)
 
     def confidence(frame: Frame) -> None:
@@ -79,13 +80,8 @@ def parts(manifest: Manifest, made: list[Frame]) -> dict[str, Callable[[], objec
 
     def steadiness() -> None:
         steady = Steadiness(num_classes)
-        for frame in made:
-            steady.compare(frame)
-
-    def distances() -> None:
-        ranges = Ranges(manifest)
-        for frame in made:
-            distance(frame, ranges)
+        for before, now in pairwise(made):
+            steady.compare(before, now)
 
     return {
         'all': whole_score,
@@ -93,7 +89,7 @@ def parts(manifest: Manifest, made: list[Frame]) -> dict[str, Callable[[], objec
             lambda frame: boundary_overlap(frame.truth, frame.label_map, num_classes)
         ),
         'temporal consistency': steadiness,
-        'distance bands': distances,
+        'distance bands': each(distance),
         'classes': each(classes),
         'confidence': each(confidence),
     }

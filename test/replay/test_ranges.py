@@ -8,7 +8,7 @@ from mle_sam_ros.core.cloud import PointCloud
 from mle_sam_ros.core.manifest import parse_manifest
 from mle_sam_ros.core.sweep import whole
 from mle_sam_ros.replay.score.evaluation import Evaluation
-from mle_sam_ros.replay.score.ranges import Ranges
+from mle_sam_ros.replay.score.ranges import ranges_of
 import numpy as np
 from sample_frames import FRAME
 
@@ -29,32 +29,24 @@ def sweep_of(*points):
 def test_a_sweep_is_projected_at_the_size_of_the_network():
     frame = replace(FRAME, camera=CAMERA, sweeps=(sweep_of([0, 0, 30], [0.2, 0, 0.5]),))
     height, width = frame.label_map.shape
-    pixels = Ranges(MANIFEST).of(frame)
+    pixels = ranges_of(frame, MANIFEST)
     row, column = (HEIGHT // 2 + 0.5) / HEIGHT, (WIDTH // 2 + 0.5) / WIDTH
     assert pixels.indices.tolist() == [int(row * height) * width + int(column * width)]
     assert pixels.bands.tolist() == [2]
-
-
-def test_the_same_sweep_is_projected_once():
-    ranges, first = Ranges(MANIFEST), sweep_of([0, 0, 30])
-    one = ranges.of(replace(FRAME, camera=CAMERA, sweeps=(first,)))
-    assert ranges.of(replace(FRAME, camera=CAMERA, sweeps=(replace(first),))) is one
-    turned = replace(first, camera_from_lidar=np.diag([-1.0, -1, 1, 1])[None])
-    assert ranges.of(replace(FRAME, camera=CAMERA, sweeps=(turned,))) is not one
 
 
 def test_depth_serves_without_a_lidar():
     depth_m = np.full((2 * HEIGHT, 2 * WIDTH), np.nan, np.float32)
     depth_m[:HEIGHT] = 12.5
     frame = replace(FRAME, depth_m=depth_m, label_map=np.zeros((HEIGHT, WIDTH), np.uint8))
-    pixels = Ranges(MANIFEST).of(frame)
+    pixels = ranges_of(frame, MANIFEST)
     assert pixels.indices.tolist() == list(range(HEIGHT // 2 * WIDTH))
     assert set(pixels.bands.tolist()) == {1}
 
 
 def test_a_frame_may_have_no_range():
-    assert Ranges(MANIFEST).of(FRAME) is None
-    assert Ranges(MANIFEST).of(replace(FRAME, sweeps=(sweep_of([0, 0, 30]),))) is None
+    assert ranges_of(FRAME, MANIFEST) is None
+    assert ranges_of(replace(FRAME, sweeps=(sweep_of([0, 0, 30]),)), MANIFEST) is None
 
 
 def test_a_frame_is_scored_by_its_ranges():

@@ -12,9 +12,10 @@ from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.core.metrics import CalibrationError, ConfusionMatrix
 from mle_sam_ros.core.overlap import mean_iou
 from mle_sam_ros.replay.frame import Frame
+from mle_sam_ros.replay.sampling import Sampling
 from mle_sam_ros.replay.score.conditions import Conditions, Span
 from mle_sam_ros.replay.score.latency import Latency
-from mle_sam_ros.replay.score.ranges import Ranges
+from mle_sam_ros.replay.score.ranges import ranges_of
 from mle_sam_ros.replay.score.steadiness import Steadiness
 from mle_sam_ros.replay.score.subsets import subset_key
 from mle_sam_ros.replay.score.tallies import Block, DISTANCES_M, Layout, Tallies, Tally
@@ -67,8 +68,10 @@ class Evaluation:
         # A condition that no frame ever met is told, too.
         self._conditions = {name: Tally(self._layout) for name in self.conditions.names}
         self._blocks: dict[int, Block] = {}
-        self._ranges = Ranges(manifest)
         self._steadiness = Steadiness(len(manifest.classes))
+        self._before: Frame | None = None
+        # Of all masks, and of those with ground truth, which may be few.
+        self._sampling, self._scored_sampling = Sampling(), Sampling()
 
     def add(self, frame: Frame) -> Moment:
         """Take in a mask that was put out.
@@ -84,7 +87,9 @@ class Evaluation:
         tally.add_weights(frame.router_weights)
         if frame.truth is not None:
             self._score(frame, frame.truth, tally)
-        tally.flow_pairs, tally.flow = self._steadiness.compare(frame)
+        before, self._before = self._before, frame
+        if self._sampling.takes(frame.stamp_ns) and before is not None:
+            tally.flow_pairs, tally.flow = self._steadiness.compare(before, frame)
         moment = Moment(
             frame.stamp_ns,
             frame.present,
@@ -188,12 +193,13 @@ class Evaluation:
         tally.frames_scored = 1
         tally.confusion = matrix.counts
         tally.calibration = calibration.counts
-        tally.boundary = boundary_overlap(truth, frame.label_map, num_classes)
-        pixels = self._ranges.of(frame)
-        if pixels is not None:
-            tally.distance = overlap_by_distance(
-                truth, frame.label_map, pixels, len(DISTANCES_M), num_classes
-            )
+        if self._scored_sampling.takes(frame.stamp_ns):
+            tally.boundary = boundary_overlap(truth, frame.label_map, num_classes)
+            pixels = ranges_of(frame, self.manifest)
+            if pixels is not None:
+                tally.distance = overlap_by_distance(
+                    truth, frame.label_map, pixels, len(DISTANCES_M), num_classes
+                )
         tally.add_subset(subset_key(frame.present, self.manifest), 1, matrix.overlap)
         start_ns = frame.stamp_ns // _BLOCK_NS * _BLOCK_NS
         block, before = Block(1, matrix.overlap), self._blocks.get(start_ns)

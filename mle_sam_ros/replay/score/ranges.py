@@ -8,52 +8,32 @@ from mle_sam_ros.replay.score.tallies import DISTANCES_M
 import numpy as np
 
 
-class Ranges:
-    """Finds the pixels of known range; a sweep serves several frames of a faster camera."""
+def ranges_of(frame: Frame, manifest: Manifest) -> RangedPixels | None:
+    """The pixels of the frame's label maps that a range is known of, at the network's size.
 
-    def __init__(self, manifest: Manifest) -> None:
-        """Set up."""
-        encodings = [modality.encoding for modality in manifest.modalities]
-        self._min_range_m = min(
-            (item.min_range_m for item in encodings if isinstance(item, LidarEncoding)),
-            default=0.0,
-        )
-        self._size_hw = manifest.input_hw
-        self._latest: tuple[Frame, RangedPixels] | None = None
+    Args:
+        frame: with the sweeps or the depth image that it was made from.
+        manifest: of the bundle.
 
-    def of(self, frame: Frame) -> RangedPixels | None:
-        """The pixels of the frame's label maps; None of a frame without any range."""
-        if frame.camera is not None and frame.sweeps:
-            if self._latest is None or not _are_alike(self._latest[0], frame):
-                camera = frame.camera.scaled_to(self._size_hw)
-                ranges_m = range_map(frame.sweeps, camera, self._min_range_m)
-                self._latest = frame, _ranged(ranges_m, frame)
-            return self._latest[1]
-        if frame.depth_m is not None:
-            height, width = self._size_hw
-            # Each pixel takes the depth at its middle: a mean over an outline is nowhere.
-            exact = cv2.INTER_NEAREST_EXACT
-            depth_m = cv2.resize(frame.depth_m, (width, height), interpolation=exact)
-            return _ranged(np.nan_to_num(depth_m), frame)
+    Returns:
+        None of a frame without any range.
+    """
+    if frame.camera is not None and frame.sweeps:
+        camera = frame.camera.scaled_to(manifest.input_hw)
+        ranges_m = range_map(frame.sweeps, camera, _min_range_m(manifest))
+    elif frame.depth_m is not None:
+        height, width = manifest.input_hw
+        # Each pixel takes the depth at its middle: a mean over an outline is nowhere.
+        exact = cv2.INTER_NEAREST_EXACT
+        ranges_m = np.nan_to_num(cv2.resize(frame.depth_m, (width, height), interpolation=exact))
+    else:
         return None
+    height, width = frame.label_map.shape
+    return ranged_pixels(ranges_m, DISTANCES_M, (height, width))
 
 
-def _ranged(ranges_m: np.ndarray, frame: Frame) -> RangedPixels:
-    return ranged_pixels(ranges_m, DISTANCES_M, _size_hw(frame))
-
-
-def _size_hw(frame: Frame) -> tuple[int, int]:
-    return frame.label_map.shape[0], frame.label_map.shape[1]
-
-
-def _are_alike(first: Frame, second: Frame) -> bool:
-    return (
-        first.camera is second.camera
-        and _size_hw(first) == _size_hw(second)
-        and len(first.sweeps) == len(second.sweeps)
-        and all(
-            one.cloud is other.cloud
-            and np.array_equal(one.camera_from_lidar, other.camera_from_lidar)
-            for one, other in zip(first.sweeps, second.sweeps, strict=True)
-        )
+def _min_range_m(manifest: Manifest) -> float:
+    encodings = [modality.encoding for modality in manifest.modalities]
+    return min(
+        (item.min_range_m for item in encodings if isinstance(item, LidarEncoding)), default=0.0
     )

@@ -15,6 +15,7 @@ from mle_sam_ros.core.painted_points import PAINTED_POINT
 from mle_sam_ros.core.rig import Mounts
 from mle_sam_ros.core.trust import trust_statuses
 from mle_sam_ros.replay.report.tiles import error_tile
+from mle_sam_ros.replay.sampling import Sampling
 from mle_sam_ros.replay.view import View
 from mle_sam_ros.replay.viewing.changes import Change
 from mle_sam_ros.replay.viewing.encoded import encoded
@@ -43,7 +44,6 @@ LOG_TOPIC = '/rosout'
 # How much of it: pictures and points take nearly all of the time, so by default they are of five
 # frames a second; or of every frame, or of none.
 Extent = Literal['full', 'sampled', 'masks', 'none']
-_SAMPLE_NS = 200_000_000
 # Of the metrics: what was run on what.
 _RUN = ('bag', 'bags', 'bundle', 'software', 'arguments')
 _INFO, _WARN = 20, 30  # levels of rcl_interfaces/Log
@@ -68,13 +68,14 @@ class Annotated:
         Args:
             path: of the file to be.
             manifest: of the bundle.
-            extent: `sampled` has pictures and points of the first frame in each fifth of a
-                second, `masks` leaves out pictures, points and transforms.
+            extent: `sampled` has pictures and points of five frames a second, `masks` leaves out
+                pictures, points and transforms.
             custom_data: that of the drive, which holds for this recording, too.
         """
         self._bag = BagWriter(path, custom_data, 'lz4')
         self._manifest = manifest
         self._extent = extent
+        self._sampling = Sampling()
         self._mounts: Mounts = {}
         self._latest_shown: View | None = None
         names = dict(enumerate(manifest.class_names)) | {NO_CLASS: 'unlabelled'}
@@ -106,11 +107,9 @@ class Annotated:
 
     def _is_shown(self, view: View) -> bool:
         """Whether the frame has pictures and points."""
-        latest = self._latest_shown
-        if self._extent != 'sampled' or latest is None:
-            return self._extent != 'masks'
-        stamps_ns = view.prediction.stamp_ns, latest.prediction.stamp_ns
-        return stamps_ns[0] // _SAMPLE_NS != stamps_ns[1] // _SAMPLE_NS
+        if self._extent == 'sampled':
+            return self._sampling.takes(view.prediction.stamp_ns)
+        return self._extent == 'full'
 
     def _write_masks(self, view: View) -> None:
         prediction = view.prediction
