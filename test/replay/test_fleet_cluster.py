@@ -75,6 +75,20 @@ def test_there_is_at_least_one_of_each(option):
         pass
 
 
+def test_where_ray_does_not_start_one_line_says_so(monkeypatch):
+    import ray
+
+    def overloaded(*_, **__):
+        raise RuntimeError('the node timed out\nduring startup')
+
+    monkeypatch.setattr(ray, 'init', overloaded)
+    with pytest.raises(InputError, match='Ray to start on this machine') as error:
+        with open_cluster():
+            pass
+    assert 'got RuntimeError: the node timed out;' in str(error.value)
+    assert '\n' not in str(error.value)
+
+
 def test_workers_change_no_byte_even_where_one_is_lost(cluster, tmp_path):
     bundle = write_tiny_bundle(tmp_path / 'tiny').directory
     settings = Settings(Path(), bundle, threads=1, annotated='none')

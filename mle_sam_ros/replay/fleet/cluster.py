@@ -161,14 +161,7 @@ def _local_ray(workers: int | None, threads: int) -> Iterator[Mapping[str, float
         ray = _import_ray()
         try:
             with _own_signals():
-                ray.init(
-                    LOCAL,
-                    num_cpus=threads * workers,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level='ERROR',
-                    _temp_dir=session,
-                )
+                _start(ray, threads * workers, session)
             yield ray.cluster_resources()
         finally:
             ray.shutdown()
@@ -191,6 +184,23 @@ def _remote_ray(address: str) -> Iterator[Mapping[str, float]]:
             yield ray.cluster_resources()
         finally:
             ray.shutdown()
+
+
+def _start(ray: Any, num_cpus: int, session: str) -> None:
+    try:
+        ray.init(
+            LOCAL,
+            num_cpus=num_cpus,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level='ERROR',
+            _temp_dir=session,
+        )
+    except Exception as error:  # the library has no common base for its exceptions
+        raise InputError(
+            f'{LOCAL}: expected Ray to start on this machine, got {_first_line(error)}; try again '
+            'when it is less busy'
+        ) from None
 
 
 def _connect(ray: Any, address: str) -> None:
