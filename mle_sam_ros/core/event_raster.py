@@ -43,9 +43,10 @@ class EventProjector:
         # What lies outside goes to a pixel behind the last one, which nobody looks at.
         first_of = 3 * np.where(table < 0, height * width, table).astype(np.uint32)
         self._first_of = np.pad(first_of, (0, -len(table) % _GROUP))
+        self._on_sensor = np.zeros(2 * len(self._first_of), np.uint8)  # zeros between two rasters
 
     def raster(self, events: Events) -> np.ndarray:
-        """Counts at each pixel.
+        """Counts at each pixel; for one thread at a time.
 
         Args:
             events: of one window; may be empty. Those outside the sensor are ignored.
@@ -54,10 +55,9 @@ class EventProjector:
             (H, W, 3) uint8: positive events, negative events, zero; counts stop at 255.
         """
         height, width = self._size_hw
-        on_sensor = np.zeros(2 * len(self._first_of), np.uint8)
-        _count(events.x, events.y, events.polarity, *self._sensor_hw, on_sensor)
         by_pixel = np.zeros((height * width + 1, 3), np.uint8)
-        _move(on_sensor, self._first_of, by_pixel.reshape(-1))
+        _count(events.x, events.y, events.polarity, *self._sensor_hw, self._on_sensor)
+        _move(self._on_sensor, self._first_of, by_pixel.reshape(-1))
         counts = by_pixel[:-1].reshape(height, width, 3)
         if self._dilation_px == 1:
             return counts
@@ -138,9 +138,9 @@ def _count(x, y, polarity, height, width, counts):
 
 @numba.njit(nogil=True, cache=True)
 def _move(on_sensor, first_of, counts):
-    """Add counts on the sensor to those of the camera's pixels, the first of which is given.
+    """Move counts on the sensor to those of the camera's pixels, the first of which is given.
 
-    Which counts are not zero is found without branches, which nobody could foresee.
+    Zeros stay behind. Which counts are more is found without branches, which nobody foresees.
     """
     one, two = np.uint64(1), np.uint64(2)
     pairs, groups = on_sensor.view(np.uint16), on_sensor.view(np.uint64)
@@ -160,3 +160,4 @@ def _move(on_sensor, first_of, counts):
             positive = np.int64(counts[target]) + on_sensor[source]
             negative = np.int64(counts[target + one]) + on_sensor[source + one]
             counts[target], counts[target + one] = min(positive, 255), min(negative, 255)
+            pairs[busy_pairs[i]] = 0

@@ -94,4 +94,5 @@ def test_a_large_sensor_by_its_table():
     projector = EventProjector(sensor, CAMERA, CAMERA_FROM_EVENT, EventEncoding(30_000_000, 1))
     expected = np.minimum(counts, 255).reshape(32, 64, 3)
     assert expected.max() == 255
-    np.testing.assert_array_equal(projector.raster(events), expected)
+    for _ in range(2):  # nothing of the first one is left
+        np.testing.assert_array_equal(projector.raster(events), expected)
