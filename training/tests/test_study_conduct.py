@@ -157,6 +157,8 @@ def test_a_run_of_another_recipe_is_not_gone_on_with(runs):
     check_unchanged(runs)  # there is none yet
     save_checkpoint(Checkpoint(trunk.recipe, 'trunk', 3, {}, {}), trunk.checkpoint)
     check_unchanged(runs)
+    longer = replace(trunk.recipe.experts, steps=99)
+    check_unchanged([replace(trunk, recipe=replace(trunk.recipe, experts=longer))])
     changed = replace(trunk, recipe=replace(trunk.recipe, seed=9))
     with pytest.raises(InputError, match='expected a run of the recipe as it is now'):
         check_unchanged([changed])

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import yaml
 
 from mle_sam.checkpoint import read_checkpoint
+from mle_sam.recipe import Recipe
 from mle_sam.scores import read_evaluation, write_text
 from mle_sam.study.plan import Run
 
@@ -115,7 +116,9 @@ def check_unchanged(runs: Sequence[Run]) -> None:
         InputError: for a checkpoint of another recipe than its run's.
     """
     for run in runs:
-        if run.checkpoint.exists() and read_checkpoint(run.checkpoint).recipe != run.recipe:
+        if not run.checkpoint.exists():
+            continue
+        if _shaping(read_checkpoint(run.checkpoint).recipe, run) != _shaping(run.recipe, run):
             raise InputError(
                 f'{run.checkpoint}: expected a run of the recipe as it is now, got one of another '
                 f'(compare {_recipe_path(run)}); choose another directory, or remove this run'
@@ -175,6 +178,12 @@ def is_scored(run: Run) -> bool:
         return False
     (scores,) = read_evaluation(run.evaluation).checkpoints
     return scores.sha256 == sha256_of(run.checkpoint)
+
+
+def _shaping(recipe: Recipe, run: Run) -> tuple[object, ...]:
+    """What of a recipe shapes a run; of a trunk's not what comes after it."""
+    start = recipe.pretrained if run.stage == 'experts' else None
+    return recipe.seed, recipe.network_of(run.stage), recipe.stage(run.stage), recipe.data, start
 
 
 def _recipe_path(run: Run) -> Path:

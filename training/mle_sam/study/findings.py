@@ -8,10 +8,11 @@ from pathlib import Path
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping, to_mapping
 
+from mle_sam.datasets.opening import open_dataset
 from mle_sam.scores import CheckpointScores, Evaluation, read_evaluation, Score, write_text
 from mle_sam.study.conduct import is_scored
 from mle_sam.study.costs import Cost
-from mle_sam.study.plan import Run, Study
+from mle_sam.study.plan import ALL, Run, Study
 
 SCHEMA_VERSION = 1
 
@@ -107,13 +108,13 @@ def gather(study: Study, runs: Sequence[Run], costs: tuple[Cost, ...]) -> Findin
             f'{runs[0].directory.parents[1]}: expected finished runs, got none; train first'
         )
     evaluation = scored[0][1]
-    data = evaluation.data
+    whole = next(run.recipe for run in runs if run.group == ALL)
     return Findings(
         schema_version=SCHEMA_VERSION,
         study=study,
         data=evaluation.data_name,
         samples=evaluation.samples,
-        train_samples=len(data.seeds('train')) * data.moments_per_seed,
+        train_samples=len(open_dataset(whole.data, whole.network, 'train')),
         input_hw=evaluation.input_hw,
         classes=evaluation.classes,
         costs=costs,

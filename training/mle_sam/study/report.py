@@ -49,7 +49,7 @@ class StudyReport:
         rows = []
         for network in self._networks:
             cost = costs.get(network)
-            words = [None] * 4
+            words: list[Cell] = [None] * 4
             if cost:
                 millions = (f'{count / 1e6:.2f}' for count in (cost.parameters, cost.learning))
                 latency = None if cost.latency_ms is None else f'{cost.latency_ms:.1f}'
