@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from mle_sam.checkpoint import Checkpoint, load_model
+from mle_sam.config import MleSamConfig
 from mle_sam.export.onnx_graphs import export_graphs, GraphOptions
 from mle_sam.export.program import export_programs
-from mle_sam.models.mle_sam import MleSam
 from mle_sam.models.network import Network
 
 
@@ -39,21 +39,40 @@ def export_bundle(
         graphs: how to export.
 
     Raises:
-        InputError: if the directory holds something other than a bundle.
+        InputError: if the directory holds something other than a bundle, or for what a network of
+            that kind has not.
     """
+    _check_possible(checkpoint, programs, graphs)  # now, not after minutes of work
     model = load_model(checkpoint)
     with tempfile.TemporaryDirectory() as room:
         files: dict[str, bytes | Path] = {GOLDEN_NAME: _npz(golden_arrays(model, rasters))}
         for precision in graphs.all_precisions:
             files |= export_graphs(model, rasters, precision, graphs, Path(room))
-        if programs and not isinstance(model, MleSam):
-            raise InputError(
-                f'programs: expected none for a network of kind {model.config.kind}, got '
-                f'{", ".join(programs)}; only mle_sam has them'
-            )
         for precision in programs:
             files |= export_programs(model, rasters, precision, graphs.stacked)
         return write_bundle(directory, files, _manifest(checkpoint, accuracy))
+
+
+def _check_possible(
+    checkpoint: Checkpoint, programs: tuple[Precision, ...], graphs: GraphOptions
+) -> None:
+    """Refuse what is written for MLE-SAM's graphs alone.
+
+    Its policy of half precision names its layers, and what passes from most others' encoders are
+    logits, which stay float32 in it.
+    """
+    kind = checkpoint.recipe.network.kind
+    asked = (
+        ('precision', 'fp32', [p for p in graphs.precisions if p != 'fp32']),
+        ('stacked', 'encoders by themselves', ['one batch'] if graphs.stacked else []),
+        ('programs', 'none', programs),
+    )
+    for name, expected, got in asked:
+        if got and kind != MleSamConfig.kind:
+            raise InputError(
+                f'{name}: expected {expected} for a network of kind {kind}, got '
+                f'{", ".join(got)}; leave it out: only mle_sam has more'
+            )
 
 
 def golden_arrays(model: Network, rasters: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -93,7 +93,6 @@ def export_graphs(
     Returns:
         The files, by the names that they get in the bundle.
     """
-    _check_rewritten(model, precision, options)
     files, encoded = {}, []
     for name in model.config.modality_names:
         encoder = _in_precision(_encoder_graph(model, name), precision, options)
@@ -121,16 +120,6 @@ def export_graphs(
     outputs = ('label_map', 'confidence', 'router_weights')
     _write(decoder, inputs, outputs, path, options.opset)
     return {**files, path.name: path}
-
-
-def _check_rewritten(model: Network, precision: Precision, options: GraphOptions) -> None:
-    """Refuse what only a network with rewritten graphs can have."""
-    if not isinstance(model, MleSam) and (precision != 'fp32' or options.stacked):
-        raise InputError(
-            f'export: expected graphs of fp32, one per sensor, for a network of kind '
-            f'{model.config.kind}, got {precision}{", stacked" if options.stacked else ""}; only '
-            'mle_sam has others'
-        )
 
 
 def _encoder_graph(model: Network, modality: str) -> nn.Module:
