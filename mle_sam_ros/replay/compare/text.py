@@ -74,7 +74,7 @@ def _intervals(comparison: Comparison) -> str:
         return 'No intervals: they need two blocks of scored frames or more.'
     return (
         f'Intervals: paired bootstrap, {NUM_RESAMPLES} draws of {comparison.num_blocks} blocks of '
-        'a second; a word behind one: all of it lies on one side of 0. Figures without an interval '
+        'a second; a word behind one: all of it is on one side of 0. Figures without an interval '
         'have no blocks.'
     )
 
