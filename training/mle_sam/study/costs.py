@@ -13,6 +13,7 @@ from mle_sam_ros.runtime.golden import read_golden
 from mle_sam_ros.runtime.latency import measure_latency
 
 from mle_sam.describe import count_gflop, count_parameters
+from mle_sam.study.conduct import is_scored
 from mle_sam.study.plan import ALL, Run
 
 
@@ -45,7 +46,7 @@ def measure_costs(runs: Sequence[Run]) -> tuple[Cost, ...]:
     """
     first: dict[str, Run] = {}
     for run in runs:
-        if run.group == ALL and run.checkpoint.exists():
+        if run.group == ALL and is_scored(run):
             first.setdefault(run.network, run)
     return tuple(_cost(run) for run in first.values())
 
