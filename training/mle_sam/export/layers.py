@@ -5,13 +5,16 @@ h and w the same in patches.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sam2.modeling.sam.mask_decoder import MaskDecoder
 from sam2.modeling.sam2_utils import LayerNorm2d
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from segment_anything.modeling.image_encoder import Attention
 
 
 class InFloat32(nn.Module):
@@ -82,13 +85,16 @@ class StackedPerceptrons(nn.Module):
 class PlacedAttention(nn.Module):
     """SAM's `Attention` over a map of one size, whose relative positions are looked up once."""
 
-    def __init__(self, original: Attention, map_hw: tuple[int, int]):
+    def __init__(self, original: 'Attention', map_hw: tuple[int, int]):
         """Take over a layer.
 
         Args:
             original: of `segment_anything`.
             map_hw: (height, width) of all maps that it will see, in patches.
         """
+        # Only here: SAM 2's networks can do without it and torchvision, and GPU benchmarks do.
+        from segment_anything.modeling.image_encoder import get_rel_pos
+
         super().__init__()
         self.qkv, self.proj, self.num_heads = original.qkv, original.proj, original.num_heads
         self.map_hw = map_hw
