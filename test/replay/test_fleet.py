@@ -277,3 +277,9 @@ def test_a_damaged_bundle_is_refused_at_once(drives, settings, tmp_path):
     with pytest.raises(InputError, match=r'golden\.npz'):
         replay_fleet(drives, Settings(Path(), copy), tmp_path / 'out', no_cluster)
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_sensor_that_the_model_lacks_is_refused_at_once(drives, settings, tmp_path):
+    with pytest.raises(InputError, match="got 'radar'"):
+        replay_fleet(drives, replace(settings, drop=['radar']), tmp_path / 'out', no_cluster)
+    assert not (tmp_path / 'out').exists()
