@@ -3,10 +3,6 @@
 Shape suffixes: B batch, M modalities, K classes, C channels, H height, W width.
 """
 
-from segmentation_models_pytorch.encoders.mix_transformer import (
-    LayerNorm,
-    MixVisionTransformer,
-)
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -15,10 +11,16 @@ from torchvision.ops import StochasticDepth
 from mle_sam.cmnext_config import CmnextConfig
 from mle_sam.config import Stage
 from mle_sam.models.cmx import FeatureFusion, Rectification
+from mle_sam.models.mix_transformer import (
+    drop_paths,
+    MapNorm,
+    MixTransformer,
+    NUM_HEADS,
+    patch_convolution,
+)
 from mle_sam.models.network import Network, Segmentation
 from mle_sam.normalisation import Normalisation
 
-NUM_HEADS = (1, 2, 5, 8)
 _MLP_RATIOS = (8, 8, 4, 4)  # of the branch of the other sensors
 
 
@@ -35,14 +37,14 @@ class Cmnext(Network):
         size, others = config.widths, config.modality_names[1:]
         super().__init__(config, size.channels[:1])
         self.normalise = Normalisation(config.modalities)
-        self.camera = _mix_transformer(config)
+        self.camera = MixTransformer(size.channels, size.depths, config.drop_path)
         steps = zip((3, *size.channels), size.channels, strict=False)
         self.shrinkers = nn.ModuleList(
             Shrinker(inputs, outputs, 7 if inputs == 3 else 3, others) for inputs, outputs in steps
         )
-        rates = torch.linspace(0, config.drop_path, sum(size.depths)).split(list(size.depths))
+        rates = drop_paths(config.drop_path, size.depths)
         self.hubs = nn.ModuleList(
-            Hub(width, others, ratio, rate.tolist())
+            Hub(width, others, ratio, rate)
             for width, ratio, rate in zip(size.channels, _MLP_RATIOS, rates, strict=True)
         )
         self.rectifications = nn.ModuleList(Rectification(width) for width in size.channels)
@@ -55,7 +57,7 @@ class Cmnext(Network):
         """The patches of one sensor, (B, C, H/4, W/4)."""
         image_B3HW = self.normalise(raster_BHW3, modality)
         if modality == self.config.modality_names[0]:
-            return [self.camera.patch_embed1(image_B3HW)]
+            return [self.camera.patches(image_B3HW, 0)]
         return [self.shrinkers[0](image_B3HW, modality)]
 
     def decode(self, levels: list[torch.Tensor], present_BM: torch.Tensor) -> Segmentation:
@@ -67,13 +69,12 @@ class Cmnext(Network):
         names, fused = self.config.modality_names[1:], []
         for index, hub in enumerate(self.hubs):
             if index:
-                camera = getattr(self.camera, f'patch_embed{index + 1}')(camera)
+                camera = self.camera.patches(camera, index)
                 streams = [
                     self.shrinkers[index](stream, name)
                     for stream, name in zip(streams, names, strict=True)
                 ]
-            camera = getattr(self.camera, f'block{index + 1}')(camera)
-            camera = getattr(self.camera, f'norm{index + 1}')(camera)
+            camera = self.camera.blocks(camera, index)
             streams, joint = hub(dict(zip(names, streams, strict=True)), is_there)
             camera, joint = self.rectifications[index](camera, joint)
             fused.append(self.fusions[index](camera, joint))
@@ -91,9 +92,8 @@ class Shrinker(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, side: int, names: tuple[str, ...]):
         super().__init__()
-        stride = 4 if side == 7 else 2
-        self.convolution = nn.Conv2d(inputs, outputs, side, stride, side // 2)
-        self.norms = nn.ModuleDict({name: LayerNorm(outputs, eps=1e-6) for name in names})
+        self.convolution = patch_convolution(inputs, outputs, side)
+        self.norms = nn.ModuleDict({name: MapNorm(outputs, eps=1e-6) for name in names})
 
     def forward(self, x_BCHW: torch.Tensor, modality: str) -> torch.Tensor:
         """A quarter, or half, of the size."""
@@ -109,7 +109,7 @@ class Hub(nn.Module):
         asking = names if len(names) > 1 else ()
         self.queries = nn.ModuleDict({name: _query(width) for name in asking})
         self.blocks = nn.Sequential(*(PoolingMixer(width, ratio, rate) for rate in drop_paths))
-        self.norm = LayerNorm(width, eps=1e-6)
+        self.norm = MapNorm(width, eps=1e-6)
 
     def forward(
         self, streams: dict[str, torch.Tensor], is_there: torch.Tensor
@@ -192,18 +192,4 @@ def _query(width: int) -> nn.Sequential:
     """What a sensor finds worth attention in itself: one map of logits."""
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, groups=width), nn.Conv2d(width, 1, 1)
-    )
-
-
-def _mix_transformer(config: CmnextConfig) -> MixVisionTransformer:
-    size = config.widths
-    return MixVisionTransformer(
-        embed_dims=list(size.channels),
-        num_heads=list(NUM_HEADS),
-        mlp_ratios=[4, 4, 4, 4],
-        qkv_bias=True,
-        norm_layer=lambda width: LayerNorm(width, eps=1e-6),
-        depths=list(size.depths),
-        sr_ratios=[8, 4, 2, 1],
-        drop_path_rate=config.drop_path,
     )
