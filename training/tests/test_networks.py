@@ -10,7 +10,7 @@ from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
 from mle_sam.models.ad_sam import AdSam, ChannelAttention
 from mle_sam.models.build import build_network
 from mle_sam.models.cmnext import Cmnext, Hub
-from mle_sam.models.deformable import DeformableConv, SampledConv
+from mle_sam.models.deformable import DeformableConv
 from mle_sam.models.high_pass import HighPass
 from mle_sam.models.ts_sam import Gate, TsSam
 from mle_sam.pretrained import start_from
@@ -167,8 +167,7 @@ def test_sampling_is_the_deformable_layer():
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.3)  # offsets of several pixels, beyond the border
     expected = layer.convolution(x, layer.offset(x), layer.share(x).sigmoid())  # torchvision's
-    for sampling in (layer, SampledConv(layer)):
-        torch.testing.assert_close(sampling(x), expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(layer(x), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_channel_attention_hears_the_mean_and_the_top():

@@ -40,7 +40,6 @@ class PlainEncoderGraph(nn.Module):
         self.model, self.modality = copy.deepcopy(model), modality
         merge_experts(self.model, modality)
         _leave_out_others(self.model, modality)
-        self.model.rewrite()
         _rewrite(self.model, model.config.input_hw)
 
     def forward(self, raster: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -18,7 +18,7 @@ from mle_sam.config import MleSamConfig
 from mle_sam.embedding_cache import EmbeddingCache, EmbeddingCacheConfig
 from mle_sam.encoder import MultiModalEncoder
 from mle_sam.models.averaging import AveragingNetwork
-from mle_sam.models.deformable import DeformableConv, SampledConv
+from mle_sam.models.deformable import DeformableConv
 from mle_sam.models.sam_vit import build_vit, encode_image
 from mle_sam.pretrained_names import Names, Sam1EncoderNames, Sam2EncoderNames
 from mle_sam.vit_config import VIT_SIZES
@@ -96,12 +96,6 @@ class AdSam(AveragingNetwork):
     def rate_of(self, name: str) -> float:
         """See `Network`: the ResNet learns more slowly."""
         return self.config.backbone_rate if name.startswith('backbone.') else 1.0
-
-    def rewrite(self) -> None:
-        """See `Network`: deformable layers become samples and a product."""
-        deformable = [(n, m) for n, m in self.named_modules() if isinstance(m, DeformableConv)]
-        for name, layer in deformable:
-            self.set_submodule(name, SampledConv(layer))
 
     def train(self, mode: bool = True) -> 'AdSam':
         """Switch, but for statistics that shall stay as they are."""

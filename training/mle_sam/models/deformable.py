@@ -33,23 +33,9 @@ class DeformableConv(nn.Module):
         offset, share = self.offset(x_BCHW), self.share(x_BCHW).sigmoid()
         if x_BCHW.is_cuda:
             return self.convolution(x_BCHW, offset, share)
-        # On processors torchvision's gradients are plain loops: five times slower than sampling.
+        # On processors torchvision's gradients are plain loops: five times slower than sampling,
+        # which moreover every engine knows; graphs are exported from there.
         return sampled(x_BCHW, offset, share, self.convolution.weight, self.convolution.bias)
-
-
-class SampledConv(nn.Module):
-    """`DeformableConv` made of `grid_sample` and a product, which every engine knows."""
-
-    def __init__(self, original: DeformableConv):
-        super().__init__()
-        self.offset, self.share = original.offset, original.share
-        self.weight = nn.Parameter(original.convolution.weight.detach(), requires_grad=False)
-        self.bias = original.convolution.bias
-
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """Convolve; the size stays."""
-        offset, share = self.offset(x_BCHW), self.share(x_BCHW).sigmoid()
-        return sampled(x_BCHW, offset, share, self.weight, self.bias)
 
 
 def sampled(

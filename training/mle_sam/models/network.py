@@ -102,9 +102,6 @@ class Network(nn.Module, ABC):
         """
         raise NotImplementedError  # but where the configuration has a frozen embedding
 
-    def rewrite(self) -> None:
-        """Put layers that engines know in the place of those that they do not, in this object."""
-
     def logits(self, segmentation: Segmentation) -> torch.Tensor:
         """The result: the mean of all paths, (B, K, H, W); added before they are enlarged."""
         by_scale = itertools.zip_longest(*segmentation.paths)
