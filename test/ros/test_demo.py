@@ -51,7 +51,7 @@ def test_node_and_replay_agree(tmp_path, monkeypatch, environment, capsys):
         assert agreement['identical_with_same_inputs'] == 1
     assert 'camera+event+lidar' in metrics['subsets']
     output = capsys.readouterr()
-    assert '30 received' in output.out
+    assert '30 from the camera' in output.out
     assert str(out / 'report.html') in output.out
     assert 'Traceback' not in (out / 'node.log').read_text()
 
