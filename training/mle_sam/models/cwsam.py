@@ -125,8 +125,8 @@ class ClassWiseDecoder(nn.Module):
         both = torch.cat([self.output_upscaling(after), self.output_upscaling(before)], 1)
         maps = self.class_upscaling(both).unflatten(1, (-1, self.num_classes))
         (hypernetwork,) = self.output_hypernetworks_mlps
-        masks = hypernetwork(hidden[:, 1:2]) @ maps.flatten(2)
-        return masks[:, 0].unflatten(1, maps.shape[2:])
+        masks_B1N = hypernetwork(hidden[:, 1])[:, None] @ maps.flatten(2)
+        return masks_B1N[:, 0].unflatten(1, maps.shape[2:])
 
 
 def _adapters(config: CwsamConfig) -> nn.ModuleList:
