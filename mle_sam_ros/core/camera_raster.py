@@ -1,6 +1,6 @@
 """The camera image at the network's size."""
 
-from mle_sam_ros.core.area_average import area_average
+import cv2
 import numpy as np
 
 
@@ -14,6 +14,7 @@ def camera_raster(image: np.ndarray, input_hw: tuple[int, int]) -> np.ndarray:
     Returns:
         (height, width, 3) uint8, contiguous; averaged over area where it shrinks.
     """
-    if image.shape[:2] == tuple(input_hw):
+    height, width = input_hw
+    if image.shape[:2] == (height, width):
         return np.ascontiguousarray(image)
-    return area_average(image, input_hw)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

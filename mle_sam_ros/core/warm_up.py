@@ -25,9 +25,6 @@ def warm_up(manifest: Manifest) -> None:
     """Decode and project made-up data of each modality; slow once, cached on disk after that."""
     camera = CameraModel((8, 8), np.array([[8.0, 0, 4], [0, 8, 4], [0, 0, 1]]), np.zeros(5))
     names = manifest.modality_names
-    # Larger than the network's input by no whole factor, as cameras' images are.
-    height, width = manifest.input_hw
-    image = np.zeros((height + 1, width + 1, 3), np.uint8)
     calibration = Calibration(
         {'camera': camera, 'event': camera}, {name: np.eye(4) for name in (*names, GROUND)}
     )
@@ -46,9 +43,9 @@ def warm_up(manifest: Manifest) -> None:
             compile_labelling_kernels()
             data = PointCloud(np.full((1, 3), 2, np.float32), np.ones(1, np.float32))
         elif isinstance(modality.encoding, AlignedImageEncoding):
-            data = image.astype(modality.encoding.dtype)
+            data = np.zeros((8, 8, 3), modality.encoding.dtype)
         elif isinstance(modality.encoding, DepthHhaEncoding):
             data = np.ones((8, 8), np.float32)
         else:
-            data = image
+            data = np.zeros((8, 8, 3), np.uint8)
         projection.raster(modality.name, data)
