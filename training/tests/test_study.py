@@ -1,6 +1,5 @@
 """A whole study with real processes, small."""
 
-import json
 import os
 from pathlib import Path
 import signal
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import time
 
+from mle_sam.cli import main
 from mle_sam.datasets.shards import write_shard
 from mle_sam.datasets.simulated import seed_path
 from mle_sam.study.findings import read_findings
@@ -35,7 +35,7 @@ def study(recipe, network, tmp_path) -> list[str]:
     mapping['experts'] |= {'validate_every': 2, 'validate_samples': 2, 'save_every': 2}
     (tmp_path / 'toy.yaml').write_text(yaml.safe_dump(mapping))
     (tmp_path / 'study.yaml').write_text(
-        '{networks: [toy.yaml], seeds: [1], condition: day, samples: [2]}'
+        '{networks: [toy.yaml], seeds: [1], condition: day, samples: []}'
     )
     given = {'--study': 'study.yaml', '--runs': 'runs', '--out': 'out', '--jobs': '2'}
     program = [sys.executable, '-m', 'mle_sam.cli', 'study']
@@ -59,20 +59,21 @@ def test_a_study_from_nothing_to_its_tables(study, tmp_path):
     assert not (tmp_path / 'out' / 'evaluation.json').exists()
     assert start(study, tmp_path).wait() == 0
     findings = read_findings(tmp_path / 'out' / 'evaluation.json')
-    assert [run.group for run in findings.runs] == ['all', 'day', 'samples_2']
-    whole, by_day, few = findings.runs
+    assert [run.group for run in findings.runs] == ['all', 'day']
+    whole, by_day = findings.runs
     assert [point.step for point in whole.curve] == [2, 4, 6]
     assert len(whole.subsets) == 7
-    assert len(by_day.subsets) == len(few.subsets) == 1
+    assert len(by_day.subsets) == 1
     (cost,) = findings.costs
     assert cost.latency_ms > 0
     assert 0 < cost.learning < cost.parameters
     assert '## Overview' in (tmp_path / 'out' / 'evaluation.md').read_text()
     log = tmp_path / 'runs' / 'all' / 'toy_1' / 'log.txt'
     assert log.read_text().count('training on') == 1
-    # What is finished is only timed again.
-    made = trunk.stat().st_mtime_ns
-    assert start(study, tmp_path, '--tables-only').wait() == 0
-    assert trunk.stat().st_mtime_ns == made
-    again = json.loads((tmp_path / 'out' / 'evaluation.json').read_text())
-    assert again['runs'] == to_mapping(findings)['runs']
+
+
+def test_tables_alone_train_nothing(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*study[3:], '--tables-only']) == 2
+    assert 'runs: expected finished runs, got none; train first' in capsys.readouterr().err
+    assert not list((tmp_path / 'runs').glob('*/*'))
