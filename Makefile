@@ -17,14 +17,13 @@ SAM2_MODULES ?= build/sam2
 demo: $(VENV)/.node
 	$(BIN)/mle-sam demo --out out/demo
 
-# Tests over DDS keep time, so they run alone; then those of training beside all others, and have
-# their say at the end.
+# Training's tests run beside all others, have their say at the end, and give way meanwhile: tests
+# over DDS keep time.
 test: $(VENV)/.training | browser
-	$(BIN)/python -m pytest -q test/ros test/faults; dds=$$?; \
-	$(BIN)/python -m pytest -q training/tests > $(VENV)/training_tests.log 2>&1 & training=$$!; \
-	$(BIN)/python -m pytest -q test --ignore=test/ros --ignore=test/faults; others=$$?; \
+	nice -n 10 $(BIN)/python -m pytest -q training/tests > $(VENV)/training_tests.log 2>&1 & \
+	training=$$!; $(BIN)/python -m pytest -q test; others=$$?; \
 	wait $$training; training=$$?; cat $(VENV)/training_tests.log; \
-	exit $$((dds | others | training))
+	exit $$((others | training))
 
 faults: $(VENV)/.node
 	MLE_SAM_FAULT_TABLE=docs/faults.md $(BIN)/python -m pytest -q test/faults
