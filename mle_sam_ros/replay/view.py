@@ -54,7 +54,9 @@ class View:
             self.manifest.input_hw,
         )
         painted = painted_points(labelled, cloud.intensity, self.manifest.palette)
-        return painted[labelled.cells >= 0]
+        # As plain bytes: numpy leaves what lies between fields to chance when it picks structures.
+        seen = painted.view(f'V{painted.itemsize}')[labelled.cells >= 0]
+        return seen.view(painted.dtype)
 
     def shares_sweeps(self, earlier: 'View | None') -> bool:
         """Whether the points were measured no later than those of a view before."""
