@@ -40,6 +40,16 @@ class LabelledCloud:
     cells: np.ndarray
     grid_hw: tuple[int, int]
 
+    def only(self, chosen: np.ndarray) -> 'LabelledCloud':
+        """A part of the returns, in their order; `chosen` is (N,) bool."""
+        return LabelledCloud(
+            self.points_camera[chosen],
+            self.labels[chosen],
+            self.confidence[chosen],
+            self.cells[chosen],
+            self.grid_hw,
+        )
+
 
 def points_in_camera(sweeps: Iterable[Sweep]) -> PointCloud:
     """All points in the camera's optical frame at its exposure, in the order of the sweeps.

@@ -53,10 +53,8 @@ class View:
             prediction.confidence,
             self.manifest.input_hw,
         )
-        painted = painted_points(labelled, cloud.intensity, self.manifest.palette)
-        # As plain bytes: numpy leaves what lies between fields to chance when it picks structures.
-        seen = painted.view(f'V{painted.itemsize}')[labelled.cells >= 0]
-        return seen.view(painted.dtype)
+        seen = labelled.cells >= 0
+        return painted_points(labelled.only(seen), cloud.intensity[seen], self.manifest.palette)
 
     def shares_sweeps(self, earlier: 'View | None') -> bool:
         """Whether the points were measured no later than those of a view before."""
