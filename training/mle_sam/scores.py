@@ -163,16 +163,28 @@ def read_evaluation(path: Path) -> Evaluation:
     Raises:
         InputError: for a missing file, or content that does not fit.
     """
-    try:
-        mapping = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f'{path}: expected the evaluation.json of mle-sam-training evaluate, got {error}; '
-            'evaluate first'
-        ) from error
+    source = 'the evaluation.json of mle-sam-training evaluate'
+    mapping = read_json(path, source, 'evaluate first')
     version = mapping.get('schema_version') if isinstance(mapping, dict) else None
     if isinstance(version, int) and version != SCHEMA_VERSION:
         raise InputError(
             f'{path}: expected schema_version {SCHEMA_VERSION}, got {version}; evaluate again'
         )
     return from_mapping(Evaluation, mapping, str(path))
+
+
+def read_json(path: Path, expected: str, remedy: str) -> Any:
+    """Read a file of results.
+
+    Args:
+        path: of the file.
+        expected: what it is, for the error.
+        remedy: how to come by it.
+
+    Raises:
+        InputError: for a missing file, or one that is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: expected {expected}, got {error}; {remedy}') from error

@@ -9,7 +9,14 @@ from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.record import from_mapping, to_mapping
 
 from mle_sam.datasets.opening import open_dataset
-from mle_sam.scores import CheckpointScores, Evaluation, read_evaluation, Score, write_text
+from mle_sam.scores import (
+    CheckpointScores,
+    Evaluation,
+    read_evaluation,
+    read_json,
+    Score,
+    write_text,
+)
 from mle_sam.study.conduct import is_scored
 from mle_sam.study.costs import Cost
 from mle_sam.study.plan import ALL, Run, Study
@@ -133,12 +140,7 @@ def read_findings(path: Path) -> Findings:
     Raises:
         InputError: for a missing file, or content that does not fit.
     """
-    try:
-        mapping = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f'{path}: expected what mle-sam-training study found, got {error}; give the study'
-        ) from error
+    mapping = read_json(path, 'what mle-sam-training study found', 'give the study')
     return from_mapping(Findings, mapping, str(path))
 
 
