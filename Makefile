@@ -47,7 +47,7 @@ gpu-bench: $(SAM2_MODULES)/sam2
 	PYTHONPATH=.:training:$(SAM2_MODULES) $(PYTHON) benchmarks/gpu.py --out benchmarks/results $(GPU_BENCH)
 
 $(SAM2_MODULES)/sam2:
-	SAM2_BUILD_CUDA=0 $(PYTHON) -m pip install --quiet --no-deps --target $(SAM2_MODULES) $(SAM2)
+	SAM2_BUILD_CUDA=0 $(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --target $(SAM2_MODULES) $(SAM2)
 
 setup: $(VENV)/.training
 
