@@ -5,9 +5,11 @@ from pathlib import Path
 import socket
 import sys
 
-# RTPS: multicast port 7400 + 250 per domain, unicast ports from 7410; above domain 101 they meet
-# the ephemeral ports of Linux.
+# RTPS: multicast port 7400 + 250 per domain, unicast ports from 7410, two for each participant;
+# above domain 101 they meet the ephemeral ports of Linux.
 _DOMAINS = range(1, 102)
+# The first participant may have left, and multicast be off: so many more are looked for.
+_NUM_PARTICIPANTS = 16
 
 
 def share_path(name: str) -> Path:
@@ -44,9 +46,14 @@ def free_domain_id() -> int:
     start = os.getpid() % len(_DOMAINS)
     for step in range(len(_DOMAINS)):
         domain_id = _DOMAINS[(start + step) % len(_DOMAINS)]
-        if _is_free(7400 + 250 * domain_id) and _is_free(7410 + 250 * domain_id):
+        if all(_is_free(port) for port in _discovery_ports(domain_id)):
             return domain_id
     return _DOMAINS[start]
+
+
+def _discovery_ports(domain_id: int) -> list[int]:
+    multicast = 7400 + 250 * domain_id
+    return [multicast, *(multicast + 10 + 2 * index for index in range(_NUM_PARTICIPANTS))]
 
 
 def _is_free(port: int) -> bool:

@@ -55,10 +55,11 @@ def test_stopwatch_percentiles():
     assert 'publish' not in stopwatch.percentiles()
 
 
-def test_free_domain_id_avoids_a_domain_in_use():
+@pytest.mark.parametrize('port', [7400, 7410, 7414], ids=['multicast', 'first', 'third'])
+def test_free_domain_id_avoids_a_domain_in_use(port):
     first = environment.free_domain_id()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as busy:
-        busy.bind(('', 7400 + 250 * first))
+        busy.bind(('', port + 250 * first))
         assert environment.free_domain_id() != first
 
 
