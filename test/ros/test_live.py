@@ -17,6 +17,7 @@ from mle_sam_ros.cli import main
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.player import play
 from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
+from ros_bench import every_frame
 from tiny_drive import write_drive
 
 pytestmark = pytest.mark.ros
@@ -62,6 +63,8 @@ def node():
         '-p',
         'autostart:=false',
     ]
+    for name, value in every_frame('/camera/image').items():
+        command += ['-p', f'{name}:={value}']
     for source, target in REMAPPINGS.items():
         command += ['-r', f'{source}:={target}']
     process = subprocess.Popen(command)
@@ -142,7 +145,7 @@ def test_recorded_and_scored_by_themselves(drive, bundle, tmp_path, capsys):
     assert main(['calibration', str(drive), '--out', str(calibration)]) == 0
     parameters = {
         'bundle': bundle, 'calibration_file': calibration, 'event_message': 'point_cloud2',
-        'use_sim_time': True,
+        'use_sim_time': True, **every_frame('/camera/image'),
     }  # fmt: skip
     with NodeProcess(parameters, REMAPPINGS, os.environ, tmp_path / 'node.log') as node:
         node.wait_until_active()
