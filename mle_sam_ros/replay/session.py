@@ -19,6 +19,7 @@ from mle_sam_ros.core.outputs import resize_label_map
 from mle_sam_ros.core.pipeline import Prediction
 from mle_sam_ros.core.record import to_mapping
 from mle_sam_ros.core.settings import RigSettings
+from mle_sam_ros.replay.faults.check import check_faults, check_recorded
 from mle_sam_ros.replay.faults.fault import ALWAYS, Fault
 from mle_sam_ros.replay.faults.injection import Injection
 from mle_sam_ros.replay.results import Results
@@ -92,11 +93,24 @@ class Settings:
 
     def __post_init__(self) -> None:
         _ = self.rig.motion_settings  # refuses those that cannot be
+        if self.fault_seed < 0:
+            raise InputError(
+                f'fault seed: expected 0 or more, got {self.fault_seed}; choose another'
+            )
         for name in self.conditions:
             if not (name.strip() and name.isprintable()):
                 raise InputError(
                     f'condition: expected a name such as night, got {name!r}; give it one'
                 )
+
+    def check(self, manifest: Manifest) -> None:
+        """Refuse what no recording can have with a model.
+
+        Raises:
+            InputError: for sensors to leave out and faults of streams that are not read.
+        """
+        check_drop(self.drop, manifest)
+        check_faults(self.faults, manifest, self.drop, self.rig.motion)
 
 
 @dataclass(frozen=True)
@@ -203,12 +217,12 @@ def open_session(settings: Settings) -> Iterator[Session]:
         InputError: for anything that cannot be read or run.
     """
     bundle = Bundle.open(settings.bundle_path)
+    settings.check(bundle.manifest)
     with open_bag(settings.bag_path) as reader:
         first = next(reader.raw(), None)
         start_ns = 0 if first is None else first.log_time_ns
         topics = find_topics(reader, settings.topics, aligned_streams(bundle.manifest))
         # What is soon refused comes first: engines take seconds to open.
-        check_drop(settings.drop, bundle.manifest)
         if settings.rig.motion != 'none':
             motion_topic(reader, topics, settings.rig.motion)
         truth = _truth(settings, bundle, reader, topics)
@@ -226,7 +240,7 @@ def open_session(settings: Settings) -> Iterator[Session]:
             injection.settings(settings.rig),
             injection if settings.faults else None,
         )
-        injection.check(drive.streams)
+        check_recorded(settings.faults, bundle.manifest, drive.streams)
         noted = noted_spans(reader.custom_data)
         given = [Span('condition', name) for name in settings.conditions]
         injected = [

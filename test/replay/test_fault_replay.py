@@ -127,13 +127,27 @@ def test_results_tell_the_faults(settings, tmp_path):
     assert found['conditions'][condition]['frames'] == 6
 
 
-def test_faults_that_cannot_be_are_refused(run, settings):
+@pytest.mark.parametrize(
+    ('text', 'drop'), [('lidar:drop=1', ['lidar']), ('lidr:drop=1@0-1', []), ('depth:delay=1', [])]
+)
+def test_faults_that_cannot_be_are_refused_before_anything_is_opened(
+    settings, text, drop, monkeypatch
+):
+    monkeypatch.delattr('mle_sam_ros.replay.session.open_bag')
     with (
-        pytest.raises(InputError, match='lidar:drop=1: expected one of the streams camera'),
-        open_session(settings('lidar:drop=1', drop=['lidar'])),
+        pytest.raises(InputError, match=f'{text}: expected one of the streams camera'),
+        open_session(settings(text, drop=drop)),
     ):
         pass
-    with pytest.raises(InputError, match=r'depth.*not read'):
-        run('depth:delay=1')
-    with pytest.raises(InputError, match='seed'):
-        run('lidar:drop=1', seed=-1)
+
+
+def test_faults_of_what_this_recording_lacks_are_refused(run):
+    with pytest.raises(
+        InputError, match="camera, event, lidar, got 'lidar_2', which"
+    ):
+        run('lidar_2:delay=1')
+
+
+def test_a_seed_is_not_negative(settings):
+    with pytest.raises(InputError, match='seed: expected 0 or more, got -1'):
+        settings('lidar:drop=1', seed=-1)

@@ -8,7 +8,6 @@ from fault_streams import contents, drive, inject, injection, of, packet
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.arrived import Arrived
 from mle_sam_ros.core.cloud import decode_cloud
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.event_decoder import EventDecoder
 from mle_sam_ros.core.image import decode_image
 from mle_sam_ros.core.rig import MISPLACED, Rig
@@ -344,16 +343,3 @@ def test_noise_is_on_one_raster_in_its_window():
     np.testing.assert_array_equal(again['lidar'], noisy['lidar'])
     later = one.rasters(START + 1600 * MS, rasters)
     assert not np.array_equal(later['lidar'], noisy['lidar'])
-
-
-def test_faults_of_streams_that_are_not_read_are_refused():
-    streams = {'camera', 'camera_info', 'lidar', 'lidar_2', 'tf'}
-    injection('lidar_2:drop=1', 'tf:drop=1', 'camera:noise=uniform').check(streams)
-    for text in ('event:drop=1', 'camera_info:drop=1', 'lidar_2:noise=uniform'):
-        with pytest.raises(InputError, match='expected one of the streams camera, lidar'):
-            injection(text).check(streams)
-
-
-def test_a_seed_is_not_negative():
-    with pytest.raises(InputError, match='seed: expected 0 or more, got -1'):
-        injection(seed=-1)

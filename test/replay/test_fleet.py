@@ -14,6 +14,7 @@ from fleet_bench import one_process
 from jsonschema import Draft202012Validator
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay import score
+from mle_sam_ros.replay.faults.parse import parse_fault
 from mle_sam_ros.replay.fleet.cluster import Failure
 from mle_sam_ros.replay.fleet.fleet import replay_fleet
 from mle_sam_ros.replay.session import Settings
@@ -282,4 +283,11 @@ def test_a_damaged_bundle_is_refused_at_once(drives, settings, tmp_path):
 def test_a_sensor_that_the_model_lacks_is_refused_at_once(drives, settings, tmp_path):
     with pytest.raises(InputError, match="got 'radar'"):
         replay_fleet(drives, replace(settings, drop=['radar']), tmp_path / 'out', no_cluster)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_fault_of_what_is_not_read_is_refused_at_once(drives, settings, tmp_path):
+    wrong = replace(settings, faults=[parse_fault('lidr:drop=1@0-1')])
+    with pytest.raises(InputError, match="got 'lidr', which is not read"):
+        replay_fleet(drives, wrong, tmp_path / 'out', no_cluster)
     assert not (tmp_path / 'out').exists()

@@ -1,13 +1,12 @@
 """Faults on their way into one drive."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial, reduce
 from heapq import heappop, heappush
 import math
 
 from mle_sam_ros.bags.arrived import Arrived
-from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import Encoding
 from mle_sam_ros.core.noise import noise_generator
 from mle_sam_ros.core.rig import MISPLACED, Misplacement
@@ -41,12 +40,7 @@ class Injection:
             seed: of all chance, 0 or more.
             start_ns: log time of the recording's first message, from which windows count.
             encodings: of the bundle, by modality.
-
-        Raises:
-            InputError: for a seed below 0.
         """
-        if seed < 0:
-            raise InputError(f'fault seed: expected 0 or more, got {seed}; choose another')
         self._start_ns = start_ns
         self._encodings = encodings
         self._faults: list[tuple[Fault, Draw]] = []
@@ -57,25 +51,6 @@ class Injection:
             ordinals[key] += 1
             draw = partial(_generator, seed, fault.stream, name)
             self._faults.append((fault, draw))
-
-    def check(self, streams: Collection[str]) -> None:
-        """Refuse faults that would befall nothing.
-
-        Args:
-            streams: that are read of the recording.
-
-        Raises:
-            InputError: names the streams that are.
-        """
-        for fault, _ in self._faults:
-            valid = [name for name in streams if not name.endswith('camera_info')]
-            if isinstance(fault, Noise):
-                valid = [name for name in valid if name in self._encodings]
-            if fault.stream not in valid:
-                raise InputError(
-                    f'fault {fault}: expected one of the streams {", ".join(sorted(valid))}, got '
-                    f'{fault.stream!r}, which is not read; choose one of these'
-                )
 
     def settings(self, rig: RigSettings) -> RigSettings:
         """How the rig's messages are to be taken, where the camera's clock is wrong."""

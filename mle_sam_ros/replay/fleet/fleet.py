@@ -8,7 +8,6 @@ from pathlib import Path
 import tempfile
 from typing import Any
 
-from mle_sam_ros.bags.drive import check_drop
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay.aggregate import aggregate, aggregate_latency, FleetRow
 from mle_sam_ros.replay.fleet.cluster import Cluster, Failure
@@ -74,7 +73,7 @@ def replay_fleet(
     """
     bundle = Bundle.open(settings.bundle_path)
     bundle.verify_hashes()
-    check_drop(settings.drop, bundle.manifest)
+    settings.check(bundle.manifest)
     settings = _anywhere(settings)
     settings_of = {
         name: replace(settings, bag_path=path)
