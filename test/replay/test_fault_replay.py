@@ -142,9 +142,7 @@ def test_faults_that_cannot_be_are_refused_before_anything_is_opened(
 
 
 def test_faults_of_what_this_recording_lacks_are_refused(run):
-    with pytest.raises(
-        InputError, match="camera, event, lidar, got 'lidar_2', which"
-    ):
+    with pytest.raises(InputError, match="camera, event, lidar, got 'lidar_2', which"):
         run('lidar_2:delay=1')
 
 
