@@ -158,6 +158,74 @@ def test_each_block_has_its_prompt_and_its_adapters(cwsam):
     assert torch.equal(cwsam.encode(raster, 'camera')[0], before)
 
 
+def through(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
+    return x @ layer.weight.t() + layer.bias
+
+
+def bent(x: torch.Tensor) -> torch.Tensor:
+    """GELU."""
+    return x * (1 + torch.erf(x / 2**0.5)) / 2
+
+
+def prompts_by_hand(cwsam: Cwsam, modality: str, image: torch.Tensor) -> list[torch.Tensor]:
+    """From patches without their positions and from the high frequencies, tile by tile."""
+    part = cwsam.prompts[modality]
+    tiles = cwsam.high_pass(image).unfold(2, 16, 16).unfold(3, 16, 16)
+    details = torch.einsum('bchwij,ocij->bhwo', tiles, part.of_details.weight)
+    seen = details + part.of_details.bias
+    seen = seen + through(part.of_patches, cwsam.image_encoder.patch_embed(image))
+    return [through(part.widen, bent(through(block, seen))) for block in part.of_blocks]
+
+
+def test_blocks_with_their_prompts_and_adapters_by_hand(cwsam):
+    """Two blocks within windows and one over the frame, from what SAM's own parts say in them."""
+    shuffled(cwsam.adapters)
+    shuffled(cwsam.prompts)
+    raster, vit = torch.rand(1, *HW, 3) * 255, cwsam.image_encoder
+    blocks = vit.blocks[:3]
+    starts = [inputs_of(block.norm1) for block in blocks]
+    attended = [outputs_of(block.attn) for block in blocks]
+    middles = [inputs_of(block.norm2) for block in blocks]
+    normal, perceived = ([outputs_of(getattr(b, n)) for b in blocks] for n in ('norm2', 'mlp'))
+    cwsam.encode(raster, 'event')
+    image = cwsam.normalise(raster, 'event')
+    tokens, prompts = embed_patches(vit, image), prompts_by_hand(cwsam, 'event', image)
+    assert prompts[0].shape == tokens.shape == (1, 4, 8, 192)
+    assert cwsam.prompts['event'].widen.in_features == 192 // 32
+    for index, pair in enumerate(cwsam.adapters['event'][:3]):
+        torch.testing.assert_close(starts[index][0], tokens + prompts[index], atol=1e-3, rtol=1e-4)
+        tokens, (attention,) = starts[index][0], attended[index]
+        if blocks[index].window_size:  # two windows side by side, filled up below and on the right
+            attention = torch.cat(list(attention), 1)[None, :4, :8]
+        after, beside = (
+            through(adapter.up, bent(through(adapter.down, x)))
+            for adapter, x in zip(pair, (attention, normal[index][0]), strict=True)
+        )
+        middle = tokens + attention + after
+        torch.testing.assert_close(middles[index][0], middle, atol=1e-3, rtol=1e-4)
+        tokens = middle + perceived[index][0] + beside / 2
+        assert [adapter.down.out_features for adapter in pair] == [192 // 4] * 2
+
+
+def test_the_decoder_joins_its_map_before_and_after_the_transformer(cwsam):
+    decoder, prompt, kept = cwsam.mask_decoders['event'], cwsam.prompt_encoder, {}
+    features, joined = inputs_of(decoder), inputs_of(decoder.class_upscaling)
+    asked = inputs_of(decoder.output_hypernetworks_mlps[0])
+    decoder.transformer.register_forward_hook(lambda _, given, left: kept.update(all=given + left))
+    cwsam.encode(torch.rand(1, *HW, 3) * 255, 'event')
+    before, position, tokens, hidden, after = kept['all']
+    expected = features[0] + prompt.no_mask_embed.weight[0, :, None, None]
+    torch.testing.assert_close(before, expected)
+    torch.testing.assert_close(position[0], prompt.pe_layer((4, 8)))
+    assert torch.equal(
+        tokens[0], torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+    )
+    assert torch.equal(asked[0], hidden[:, 1])  # not what is of the IoU's token
+    after = after[0].t().reshape(before.shape)
+    enlarged = [decoder.output_upscaling(x) for x in (after, before)]
+    torch.testing.assert_close(joined[0], torch.cat(enlarged, 1))
+
+
 def test_a_class_is_the_token_times_its_maps(cwsam):
     decoder = cwsam.mask_decoders['camera']
     maps, tokens = (
