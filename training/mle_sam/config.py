@@ -129,6 +129,8 @@ class MleSamConfig(NetworkConfig):
 
     Attributes:
         size: a key of `SIZES`.
+        frozen: SAM 2's own weights stay as they were trained; paper: True. Otherwise they learn on
+            beside the experts, which suits a trunk that has seen less than SAM 2's.
         lora_rank: rank of the updates of q and v, 0 for none; paper: 32.
         lora_width: how many of the q and v channels are updated at the blocks that widen the
             features: `input` as many as come in (public code), `output` all of them (ours).
@@ -154,6 +156,7 @@ class MleSamConfig(NetworkConfig):
     kind = 'mle_sam'
 
     size: str
+    frozen: bool = True
     lora_rank: int = 32
     lora_width: str = 'input'
     input_adapters: bool = False
@@ -202,7 +205,7 @@ class MleSamConfig(NetworkConfig):
     def trunk(self) -> 'MleSamConfig':
         """The network of the stage before: one modality, no experts."""
         first = self.modalities[:1]
-        return replace(self, modalities=first, lora_rank=0, input_adapters=False)
+        return replace(self, modalities=first, frozen=True, lora_rank=0, input_adapters=False)
 
     @property
     def router_is_constant(self) -> bool:

@@ -36,6 +36,7 @@ VARIANTS = {
     'memory embedding': {'no_memory_embedding': True},
     'wide updates': {'lora_width': 'output'},
     'no experts': {'lora_rank': 0},
+    'nothing frozen': {'frozen': False},
 }
 
 
@@ -93,6 +94,12 @@ def test_experts_stage_leaves_sam2_as_it_is(network):
         'image_encoder.input_adapters.lidar',
     ):
         assert any(name.startswith(prefix) for name in learning)
+
+
+def test_all_learns_where_nothing_is_frozen(network):
+    model = MleSam(replace(network, frozen=False))
+    assert model.trainable('experts') == {name for name, _ in model.named_parameters()}
+    assert network.trunk() == replace(network, frozen=False).trunk()  # so that they may share it
 
 
 def test_only_what_is_present_is_encoded(network, model, monkeypatch):

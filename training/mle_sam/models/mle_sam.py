@@ -68,12 +68,12 @@ class MleSam(Network):
         return Segmentation(([masks], self.auxiliary_head(fused)), router_weights_BLM)
 
     def trainable(self, stage: Stage) -> set[str]:
-        """Names of what a stage is there to train: everything, or all but SAM 2's own weights.
+        """Names of what a stage is there to train: everything, or all but what is frozen.
 
         The decoder's upscaling, tokens, IoU head and hypernetworks belong to both stages (paper),
         and so do `conv_s0` and `conv_s1`.
         """
-        frozen = SAM2_OWN if stage == 'experts' else ()
+        frozen = SAM2_OWN if stage == 'experts' and self.config.frozen else ()
         return {
             name
             for name, _ in self.named_parameters()
