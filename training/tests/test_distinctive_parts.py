@@ -2,14 +2,17 @@
 
 from mle_sam.ad_sam_config import AdSamConfig
 from mle_sam.cmnext_config import CmnextConfig
+from mle_sam.models.ad_sam import Fusion, UpStage
 from mle_sam.models.build import build_network
 from mle_sam.models.cmnext import Hub, PoolingMixer
 from mle_sam.models.cmx import FeatureFusion, Rectification
 from mle_sam.models.cwsam import Cwsam
 from mle_sam.models.sam_vit import embed_patches, encode_image
+from mle_sam.models.ts_sam import FeatureFusion as FusionDecoder
 from mle_sam.models.ts_sam import Refinement, SideAdapter, TsSam
 from mle_sam.vit_config import CwsamConfig, TsSamConfig
 import pytest
+from references import enlarged
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -113,6 +116,35 @@ def test_gates_at_zero_silence_the_refinement():
     for branch in (refinement.to_quarter, refinement.to_eighth):
         nn.init.zeros_(branch[-1].second.weight)
     assert all(scale.abs().max() == 0 for scale in refinement(features))
+
+
+def stretched(side: int) -> torch.Tensor:
+    """(2 side, side): to twice as many places in equal steps from the first one to the last."""
+    matrix = torch.zeros(2 * side, side)
+    for row, place in enumerate(torch.linspace(0, side - 1, 2 * side).tolist()):
+        low = min(int(place), side - 2)
+        matrix[row, low : low + 2] = torch.tensor([low + 1 - place, place - low])
+    return matrix
+
+
+def test_fusion_goes_up_beside_each_finer_map_twice():
+    fusion = shuffled(FusionDecoder(4, 3))
+    coarse, eighth, quarter = (
+        torch.randn(1, channels, height, 2 * height)
+        for channels, height in ((8, 2), (4, 4), (4, 8))
+    )
+    x = fusion.coarse(coarse)
+    for finer, narrow, (first, second) in (
+        (eighth, fusion.eighth, fusion.join_eighth),
+        (quarter, fusion.quarter, fusion.join_quarter),
+    ):
+        tiles = narrow(finer).unfold(2, 2, 2).unfold(3, 2, 2)
+        x = first(torch.cat([x, tiles.amax((4, 5)) + tiles.mean((4, 5))], 1))
+        x = stretched(x.shape[2]) @ x @ stretched(x.shape[3]).t()
+        x = second(torch.cat([x, finer], 1))
+    expected = fusion.classify(x)
+    assert expected.shape == (1, 3, 8, 16)
+    torch.testing.assert_close(fusion(coarse, [quarter, eighth]), expected, atol=1e-5, rtol=1e-4)
 
 
 # CWSAM
@@ -359,3 +391,35 @@ def test_the_decoder_meets_the_resnet_from_the_end(network, encoder):
         assert torch.equal(skip[0], F.interpolate(maps[0][layer], size_hw, mode='bilinear'))
     sizes = [tuple(output[0].shape[1:]) for output in outputs]
     assert sizes == [(32, 8, 16), (16, 16, 32), (16, 16, 32)]  # 1/8, 1/4, 1/4 of the input
+
+
+def twice_as_large(x_1CHW: torch.Tensor) -> torch.Tensor:
+    return torch.stack([torch.from_numpy(enlarged(c.numpy(), 2)) for c in x_1CHW[0]])[None].float()
+
+
+@pytest.mark.parametrize('enlarges', [True, False])
+def test_a_stage_joins_its_map_and_what_it_sees_of_the_skip(enlarges):
+    stage = shuffled(UpStage(8, 16, 32, enlarges, 2))
+    seen, x = inputs_of(stage.join), torch.randn(1, 8, 3, 4)
+    before = twice_as_large(x) if enlarges else x
+    skip = torch.randn(1, 32, *before.shape[2:])
+    stage(x, skip)
+    convolution, norm, _ = stage.skip
+    expected = torch.cat([before, bent(norm(convolution(skip)))], 1)
+    torch.testing.assert_close(seen[0], expected, atol=1e-5, rtol=1e-4)
+    assert [type(layer).__name__ for layer in stage.join] == 2 * [
+        'DeformableConv',
+        'GroupNorm',
+        'GELU',
+    ]
+
+
+def test_fusion_weighs_the_channels_of_what_it_joined():
+    fusion = shuffled(Fusion(8, 16, 2, 2))
+    embedding, last = torch.randn(1, 8, 4, 6), torch.randn(1, 16, 2, 3)
+    seen, joined = inputs_of(fusion.join), outputs_of(fusion.join)
+    got = fusion(embedding, last)
+    expected = torch.cat([embedding, fusion.narrow(twice_as_large(last))], 1)
+    torch.testing.assert_close(seen[0], expected, atol=1e-5, rtol=1e-4)
+    expected = bent(fusion.attention(fusion.norm(joined[0])))
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
