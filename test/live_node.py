@@ -1,12 +1,26 @@
 """Perception nodes of the test's own process, spinning on a thread of their own."""
 
+from collections.abc import Callable
 import threading
+import time
+from typing import Any
 
 from mle_sam_ros.ros.node import PerceptionNode
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
+
+
+def in_its_thread(node: PerceptionNode, transition: Callable[[], Any]) -> Any:
+    """What a transition returns, made between two callbacks as a lifecycle manager has it made.
+
+    In another thread it would take subscriptions away under the callbacks.
+    """
+    task = node.executor.create_task(transition)
+    while not task.done():
+        time.sleep(0.02)
+    return task.result()
 
 
 class LiveNodes:

@@ -1,17 +1,19 @@
 """A bench for the node: sensors that publish over real DDS, and ears for what comes back."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 import os
 import threading
 import time
 
 from bundles import write_tiny_bundle
+from lifecycle_msgs.srv import GetState
 from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.typestore import typestore
 from mle_sam_ros.core.calibration import Calibration, calibration_mapping
 from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.events import Events
+from mle_sam_ros.core.trust import present_of
 from mle_sam_ros.ros.message_types import message_class
 import numpy as np
 import rclpy
@@ -23,6 +25,11 @@ import yaml
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
 MS = 1_000_000
+# Whoever waits so long waits in vain, on however busy a machine, with kernels still to compile.
+PATIENCE_S = 120.0
+# A machine that stood still for longer than this does not catch up.
+_LATE_NS = 100 * MS
+_ANSWER_S = 5.0
 CAMERA = CameraModel((48, 96), np.array([[48.0, 0, 47.5], [0, 48, 23.5], [0, 0, 1]]), np.zeros(5))
 # The LiDAR's x forward, y left, z up in the camera's z forward, x right, y down.
 CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -58,10 +65,23 @@ POINTS['y'] = _RANDOM.uniform(-5, 5, 500)
 POINTS['z'] = _RANDOM.uniform(-2, 2, 500)
 
 
-def every_frame(topic: str = '/mle_sam/camera/image') -> dict[str, str | int]:
-    """Parameters for a camera of which nothing is lost on the way, however busy the machine."""
-    qos = f'qos_overrides.{topic}.subscription'
-    return {f'{qos}.reliability': 'reliable', f'{qos}.depth': 100}
+# With these parameters a camera that is late is waited for: every mask has a frame of its own.
+STEADY_CAMERA = {'alignment.camera.timeout_ns': 60_000 * MS}
+
+
+def every_frame(*topics: str) -> dict[str, str | int]:
+    """Parameters for inputs of which nothing is lost on the way, however busy the machine."""
+    quality = {'reliability': 'reliable', 'depth': 100}
+    return {
+        f'qos_overrides.{topic}.subscription.{name}': value
+        for topic in topics
+        for name, value in quality.items()
+    }
+
+
+def every_output() -> dict[str, str | int]:
+    """Parameters for outputs that wait for a bench that stands still."""
+    return {f'qos_overrides./mle_sam/perception/{name}.publisher.depth': 100 for name in OUTPUTS}
 
 
 def write_rig(directory, calibration: Calibration = CALIBRATION) -> dict[str, str | int]:
@@ -69,7 +89,12 @@ def write_rig(directory, calibration: Calibration = CALIBRATION) -> dict[str, st
     bundle = write_tiny_bundle(directory / 'tiny')
     path = directory / 'calibration.yaml'
     path.write_text(yaml.safe_dump(calibration_mapping(calibration)))
-    return {'bundle': str(bundle.directory), 'calibration_file': str(path), **every_frame()}
+    return {
+        'bundle': str(bundle.directory),
+        'calibration_file': str(path),
+        **every_frame('/mle_sam/camera/image', '/mle_sam/lidar/points', '/mle_sam/events'),
+        **every_output(),
+    }
 
 
 def camera_message(stamp_ns: int):
@@ -111,11 +136,13 @@ class Bench:
             for stream, (topic, kind) in (TOPICS | MORE_TOPICS).items()
         }
         self._mask_topic = f'{node}/mask'
+        self._get_state = self.node.create_client(GetState, f'{node}/get_state')
         self._listen('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 'diagnostics')
         for name, kind in OUTPUTS.items():
             self._listen(f'{node}/{name}', kind, name)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
+        self._due_ns = 0
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
 
@@ -130,35 +157,72 @@ class Bench:
     def __exit__(self, *_) -> None:
         self.close()
 
-    def wait_for_node(self, streams=tuple(TOPICS), timeout_s: float = 15) -> None:
-        """Until the node listens and the bench hears it, too."""
+    def wait_for_node(self, streams: Collection[str] = tuple(TOPICS)) -> None:
+        """Until the bench knows the node's subscriptions to these streams, and its masks.
+
+        The node may not know the bench yet: what is reliable is kept for it, and of everything
+        else, and of outputs that are made for subscribers alone, the first may be lost.
+        """
         publishers = [self._publishers[stream] for stream in streams]
         wait_until(
             lambda: (
-                all(p.get_subscription_count() for p in publishers)
+                all(publisher.get_subscription_count() for publisher in publishers)
                 and self.node.count_publishers(self._mask_topic)
-            ),
-            timeout_s,
+            )
         )
-        time.sleep(0.3)  # the other side of each match
+
+    def wait_until_silent(self) -> None:
+        """Until the bench knows that the node neither subscribes nor publishes any longer."""
+        wait_until(
+            lambda: (
+                not any(p.get_subscription_count() for p in self._publishers.values())
+                and not self.node.count_publishers(self._mask_topic)
+            )
+        )
+
+    def state(self) -> int:
+        """The node's state; it answers after all that reached it before."""
+        wait_until(self._get_state.service_is_ready)
+        deadline_s = time.monotonic() + PATIENCE_S
+        answered = threading.Event()
+        while time.monotonic() < deadline_s:
+            answer = self._get_state.call_async(GetState.Request())
+            answer.add_done_callback(lambda _: answered.set())
+            # To a client that it does not know yet, the node's answer is lost.
+            if answered.wait(_ANSWER_S):
+                return answer.result().current_state.id
+        raise AssertionError(f'no answer within {PATIENCE_S} s')
 
     def send(self, stream: str, message) -> None:
         kind = (TOPICS | MORE_TOPICS)[stream][1]
         self.sent[stream].append(stamp_ns_of(message))
         self._publishers[stream].publish(bytes(typestore().serialize_cdr(message, kind)))
 
-    def drive(self, ticks: int, alive: Callable[[str, int], bool] = lambda stream, tick: True):
-        """Camera at 10 Hz, LiDAR at 5 Hz, events at 50 Hz, for ticks of 20 ms."""
-        start_s = time.monotonic()
+    def drive(self, ticks: int, without: Collection[str] = ()) -> None:
+        """Camera at 10 Hz, LiDAR at 5 Hz, events at 50 Hz, for ticks of 20 ms.
+
+        Stamps keep to the schedule exactly. A machine that stood still goes on from there, as a
+        drive that begins then.
+        """
         for tick in range(ticks):
-            time.sleep(max(0.0, start_s + 0.02 * tick - time.monotonic()))
-            now_ns = time.time_ns()
-            if alive('event', tick):
-                self.send('event', event_message(now_ns))
-            if tick % 10 == 3 and alive('lidar', tick):
-                self.send('lidar', lidar_message(now_ns - 100 * MS))
-            if tick % 5 == 4 and alive('camera', tick):
-                self.send('camera', camera_message(now_ns - 2 * MS))
+            self._due_ns += 20 * MS
+            late_ns = time.time_ns() - self._due_ns
+            if late_ns > _LATE_NS:
+                self._due_ns += late_ns
+            time.sleep(max(0.0, -late_ns * 1e-9))
+            if 'event' not in without:
+                self.send('event', event_message(self._due_ns))
+            if tick % 10 == 3 and 'lidar' not in without:
+                self.send('lidar', lidar_message(self._due_ns - 100 * MS))
+            if tick % 5 == 4 and 'camera' not in without:
+                self.send('camera', camera_message(self._due_ns - 2 * MS))
+
+    def drive_until(self, condition: Callable[[], object], without: Collection[str] = ()) -> None:
+        """Drive on until the condition holds: sensors that pause meanwhile would be stale."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, f'not within {PATIENCE_S} s'
+            self.drive(10, without)
 
     def status(self, name: str):
         """The latest diagnostic status of that name, or None."""
@@ -175,7 +239,18 @@ class Bench:
     def next_diagnostics(self, count: int = 2) -> None:
         """Until that many more reports came."""
         target = len(self.received['diagnostics']) + count
-        wait_until(lambda: len(self.received['diagnostics']) >= target, 10)
+        wait_until(lambda: len(self.received['diagnostics']) >= target)
+
+    def settled_frames(self) -> dict[str, str]:
+        """The values of `frames`, once they tell what became of every camera frame sent."""
+        num_sent = str(len(self.sent['camera']))
+
+        def is_settled() -> bool:
+            values = self.values('frames')
+            return values.get('received') == num_sent and values['waiting'] == '0'
+
+        wait_until(is_settled)
+        return self.values('frames')
 
     def _listen(self, topic: str, kind: str, name: str) -> None:
         self.node.create_subscription(
@@ -189,8 +264,26 @@ class Bench:
             pass
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float) -> None:
+def wait_until(condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline_s, f'not within {timeout_s} s'
         time.sleep(0.02)
+
+
+def frame_counts(values: dict[str, str]) -> dict[str, int]:
+    """Counts of a settled account of frames, which add up."""
+    counts = {k: int(values[k]) for k in ('received', 'emitted', 'superseded', 'rejected')}
+    decided = counts['emitted'] + counts['superseded'] + counts['rejected']
+    assert counts['received'] == decided, values
+    return counts
+
+
+def present_by_stamp(router_weights) -> dict[int, frozenset[str]]:
+    """Which sensors took part, by the stamp of the mask."""
+    return {stamp_ns_of(array): present_of(statuses_of(array)) for array in router_weights}
+
+
+def statuses_of(array) -> dict[str, dict[str, str]]:
+    """The values of each status of a DiagnosticArray, by name."""
+    return {s.name: {pair.key: pair.value for pair in s.values} for s in array.status}

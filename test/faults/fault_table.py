@@ -10,7 +10,8 @@ _HEAD = f"""# Faults and what the node makes of them
 
 Written by the tests that cause them: `make faults`. Each row is a drive over DDS to a node in a
 process of its own, with a camera at 20 Hz, a LiDAR at 10 Hz and events at 50 Hz; the fault lasts
-{DURING_MS / 1000:.1f} s. *Masks* are those of that time (beside the camera frames that were sent),
+{DURING_MS / 1000:.1f} s, by /clock, which stands still while the machine is busy with something
+else. *Masks* are those of that time (beside the camera frames that were sent),
 *sensors* what most of them were made of, *back* the time from the end of the fault to the stamp
 of the first mask of all sensors. In every row the account of frames adds up to what was sent.
 *Reported* are the inputs that `/diagnostics` complained of: once per second, and of silence only

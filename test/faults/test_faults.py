@@ -20,11 +20,12 @@ pytestmark = pytest.mark.ros
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory):
     room, domain_id = tmp_path_factory.mktemp('faults'), free_domain_id()
-    parameters = {**write_rig(room), 'event_message': 'point_cloud2'}
+    parameters = {**write_rig(room), 'event_message': 'point_cloud2', 'use_sim_time': True}
     environment = private_environment(domain_id)
     with NodeProcess(parameters, {}, environment, room / 'node.log'):
         with FaultBench(domain_id) as bench:
-            bench.wait_for_node(timeout_s=60)
+            bench.wait_for_node()
+            bench.wait_for_clock()
             yield bench
     assert 'Traceback' not in (room / 'node.log').read_text()
 

@@ -8,13 +8,12 @@ pytest.importorskip('rclpy')
 
 from bundles import manifest_mapping, write_tiny_bundle
 import cv2
-from live_node import LiveNode, LiveNodes
+from live_node import in_its_thread, LiveNode, LiveNodes
 from mle_sam_ros.bags import messages
 from mle_sam_ros.core.calibration import Calibration, calibration_mapping
 from mle_sam_ros.core.depth import GROUND
 from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.core.manifest import parse_manifest
-from mle_sam_ros.core.trust import present_of
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.inputs import input_specs
 from mle_sam_ros.ros.parameters import NodeParameters
@@ -27,8 +26,11 @@ from ros_bench import (
     camera_message,
     lidar_message,
     MS,
+    PATIENCE_S,
     PIXELS,
+    present_by_stamp,
     stamp_ns_of,
+    STEADY_CAMERA,
     wait_until,
     write_rig,
 )
@@ -104,13 +106,16 @@ def rig(tmp_path_factory):
 
 
 def present_sets(bench):
-    """Which modalities took part, by stamp."""
-    return {
-        stamp_ns_of(array): present_of(
-            {s.name: {pair.key: pair.value for pair in s.values} for s in array.status}
-        )
-        for array in bench.received['router_weights']
-    }
+    """Which modalities took part, mask by mask."""
+    return list(present_by_stamp(bench.received['router_weights']).values())
+
+
+def send_until(condition, send):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        send()
+        time.sleep(0.12)
 
 
 @pytest.mark.ros
@@ -142,6 +147,7 @@ def test_two_namespaces_share_a_process_an_executor_and_a_domain(rig, tmp_path):
     other = write_tiny_bundle(tmp_path / 'other', (32, 64), ('camera', 'lidar'))
     domain_id = free_domain_id()
     parameters = {'front': rig, 'rear': {**rig, 'bundle': str(other.directory)}}
+    parameters = {name: {**values, **STEADY_CAMERA} for name, values in parameters.items()}
     with LiveNodes(domain_id, parameters) as nodes:
         assert {node.get_fully_qualified_name() for node in nodes.values()} == {
             '/front/perception',
@@ -151,14 +157,12 @@ def test_two_namespaces_share_a_process_an_executor_and_a_domain(rig, tmp_path):
             with Bench(domain_id, '/rear/perception') as rear:
                 front.wait_for_node()
                 rear.wait_for_node(('camera', 'lidar'))
-                front.drive(30)
-                rear.drive(30)
-                wait_until(lambda: front.received['mask'] and rear.received['mask'], 10)
+                front.drive_until(lambda: front.received['mask'])
+                rear.drive_until(lambda: rear.received['mask'])
                 front.drive(10)
-                nodes['front'].trigger_deactivate()
+                in_its_thread(nodes['front'], nodes['front'].trigger_deactivate)
                 num_masks = len(rear.received['mask'])
-                rear.drive(30)
-                wait_until(lambda: len(rear.received['mask']) > num_masks, 10)
+                rear.drive_until(lambda: len(rear.received['mask']) > num_masks + 10)
     for bench, other, modalities in (
         (front, rear, {'camera', 'event', 'lidar'}),
         (rear, front, {'camera', 'lidar'}),
@@ -166,7 +170,7 @@ def test_two_namespaces_share_a_process_an_executor_and_a_domain(rig, tmp_path):
         stamps = {stamp_ns_of(m) for m in bench.received['mask']}
         assert stamps & set(bench.sent['camera'])
         assert not stamps & set(other.sent['camera'])
-        assert set().union(*present_sets(bench).values()) <= modalities
+        assert set().union(*present_sets(bench)) <= modalities
 
 
 @pytest.mark.ros
@@ -176,13 +180,16 @@ def test_compressed_images_give_masks_of_their_size(rig):
         bench.wait_for_node(('compressed', 'event'))
         for image_format in ('png', 'jpeg'):
             _, data = cv2.imencode(f'.{image_format}', PIXELS)
-            for _ in range(3):
-                stamp_ns = time.time_ns()
-                frame = 'camera_optical_frame'
-                message = messages.compressed_image(bytes(data), image_format, stamp_ns, frame)
-                bench.send('compressed', message)
-                time.sleep(0.15)
-        wait_until(lambda: len(bench.received['mask']) >= 4, 10)
+
+            def send(image_format=image_format, data=bytes(data)):
+                stamp_ns, frame = time.time_ns(), 'camera_optical_frame'
+                bench.send(
+                    'compressed',
+                    messages.compressed_image(data, image_format, stamp_ns, frame),
+                )
+
+            num_masks = len(bench.received['mask'])
+            send_until(lambda num=num_masks: len(bench.received['mask']) >= num + 3, send)
     assert {(m.height, m.width) for m in bench.received['mask']} == {CAMERA.size_hw}
     assert {stamp_ns_of(m) for m in bench.received['mask']} <= set(bench.sent['compressed'])
 
@@ -199,9 +206,8 @@ def test_a_depth_bundle_takes_depth_once_the_ground_is_known(tmp_path):
     domain_id = free_domain_id()
     with LiveNode(domain_id, **parameters), Bench(domain_id) as bench:
         bench.wait_for_node(('camera', 'depth'))
-        deadline_s = time.monotonic() + 15
-        while frozenset({'camera', 'depth'}) not in present_sets(bench).values():
-            assert time.monotonic() < deadline_s
+
+        def send():
             stamp_ns = time.time_ns()
             depth = messages.image(PIXELS[:, :, 0], 'mono8', stamp_ns, 'camera_optical_frame')
             millimetres = np.full(CAMERA.size_hw, 8000, '<u2')
@@ -209,7 +215,8 @@ def test_a_depth_bundle_takes_depth_once_the_ground_is_known(tmp_path):
             depth.data = millimetres.view(np.uint8).ravel()
             bench.send('depth', depth)
             bench.send('camera', camera_message(stamp_ns))
-            time.sleep(0.12)
+
+        send_until(lambda: frozenset({'camera', 'depth'}) in present_sets(bench), send)
 
 
 @pytest.mark.ros
@@ -223,14 +230,13 @@ def test_two_lidars_and_odometry_are_heard(rig, tmp_path):
     domain_id = free_domain_id()
     with LiveNode(domain_id, **parameters) as node, Bench(domain_id) as bench:
         bench.wait_for_node(('camera', 'lidar', 'lidar_2', 'odometry'))
-        deadline_s = time.monotonic() + 15
-        while frozenset({'camera', 'lidar'}) not in present_sets(bench).values():
-            assert time.monotonic() < deadline_s
+
+        def send():
             now_ns = time.time_ns()
             for name in ('lidar', 'lidar_2'):
                 bench.send(name, lidar_message(now_ns - 60 * MS))
             bench.send('camera', camera_message(now_ns))
-            time.sleep(0.12)
-        bench.next_diagnostics()
+
+        send_until(lambda: frozenset({'camera', 'lidar'}) in present_sets(bench), send)
         assert {'lidar', 'lidar_2', 'odometry'} <= set(node._inputs)
-        assert bench.status('input lidar_2') is not None
+        wait_until(lambda: bench.status('input lidar_2'))

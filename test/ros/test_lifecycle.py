@@ -169,7 +169,8 @@ def test_a_manager_takes_it_through_its_states(rig):
         manager = bench.node
         change = manager.create_client(ChangeState, '/mle_sam/perception/change_state')
         get = manager.create_client(GetState, '/mle_sam/perception/get_state')
-        assert change.wait_for_service(10)
+        wait_until(change.service_is_ready)
+        wait_until(get.service_is_ready)
 
         def state():
             return answer_of(get.call_async(GetState.Request())).current_state.id
@@ -184,8 +185,7 @@ def test_a_manager_takes_it_through_its_states(rig):
         assert state() == State.PRIMARY_STATE_INACTIVE
         assert go('activate')
         bench.wait_for_node()
-        bench.drive(20)
-        wait_until(lambda: bench.received['mask'], 10)
+        bench.drive_until(lambda: bench.received['mask'])
         assert go('deactivate')
         assert go('cleanup')
         assert state() == State.PRIMARY_STATE_UNCONFIGURED
@@ -194,7 +194,7 @@ def test_a_manager_takes_it_through_its_states(rig):
 
 
 def answer_of(future):
-    wait_until(future.done, 30)
+    wait_until(future.done)
     return future.result()
 
 

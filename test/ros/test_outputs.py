@@ -95,19 +95,11 @@ def test_nav2s_segmentation_layer_gets_what_it_reads(tmp_path, domain_id):
         listen('mask', IMAGE, sensor_data)
         listen('confidence', IMAGE, QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE))
         bench.wait_for_node()
-        for _ in range(20):
-            bench.drive(30)
-            if len(heard['organised/points']) > 5:
-                break
-        bench.drive(10)
+        bench.drive_until(lambda: len(common_stamps(heard)) > 3)
 
     # The mask and what goes with it: one byte per pixel, no padding, identical stamps and frames.
-    by_stamp = {
-        name: {stamp_ns_of(message): message for message in messages}
-        for name, messages in heard.items()
-    }
-    stamps = sorted(set.intersection(*(set(messages) for messages in by_stamp.values())))
-    assert len(stamps) > 3
+    stamps = common_stamps(heard)
+    by_stamp = {name: by_stamp_of(messages) for name, messages in heard.items()}
     for stamp in stamps:
         of = {name: messages[stamp] for name, messages in by_stamp.items()}
         assert {message.header.frame_id for message in of.values()} == {'camera_optical_frame'}
@@ -150,6 +142,14 @@ def test_nav2s_segmentation_layer_gets_what_it_reads(tmp_path, domain_id):
     np.testing.assert_array_equal(np.floor(v * 64 / 48), rows)
 
 
+def by_stamp_of(messages):
+    return {stamp_ns_of(message): message for message in list(messages)}
+
+
+def common_stamps(heard):
+    return sorted(set.intersection(*(set(by_stamp_of(messages)) for messages in heard.values())))
+
+
 @pytest.mark.ros
 def test_label_info_is_there_for_whoever_comes_late(tmp_path, domain_id):
     try:
@@ -165,7 +165,7 @@ def test_label_info_is_there_for_whoever_comes_late(tmp_path, domain_id):
     with LiveNode(domain_id, **write_rig(tmp_path)), Bench(domain_id) as bench:
         bench.wait_for_node()
         bench.node.create_subscription(kind, f'{NODE}/label_info', heard.append, latched)
-        wait_until(lambda: heard, 5)
+        wait_until(lambda: heard)
     names = {item.class_id: item.class_name for item in heard[0].class_map}
     assert names == dict(enumerate(CLASSES))
 
@@ -188,8 +188,7 @@ def test_costly_outputs_are_made_for_subscribers_alone(tmp_path, domain_id, monk
     monkeypatch.setattr('ros_bench.OUTPUTS', wanted)
     with LiveNode(domain_id, **write_rig(tmp_path)), Bench(domain_id) as bench:
         bench.wait_for_node()
-        bench.drive(40)
-        wait_until(lambda: bench.received['mask'], 10)
+        bench.drive_until(lambda: len(bench.received['mask']) >= 5)
     assert made == []
 
 

@@ -14,10 +14,12 @@ from mle_sam_ros.bags import messages
 from mle_sam_ros.bags.writer import BagWriter
 from mle_sam_ros.cli import main
 from mle_sam_ros.core.errors import InputError
+from mle_sam_ros.ros import rosbag2_player
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.recorder import Recorder
 from mle_sam_ros.ros.rosbag2_player import has_rosbag2, play_with_rosbag2
 import numpy as np
+from ros_bench import wait_until
 import yaml
 
 pytestmark = pytest.mark.ros
@@ -84,14 +86,15 @@ def drive(tmp_path):
     return path
 
 
-def test_plays_when_it_is_heard(room, drive, tmp_path):
+def test_plays_when_it_is_heard(room, drive, tmp_path, monkeypatch):
+    monkeypatch.setattr(rosbag2_player, '_DISCOVERY_S', 8.0)  # of a busy machine
     topics = {'/camera/image': 'sensor_msgs/msg/Image'}
     path = tmp_path / 'heard.mcap'
     with Recorder(path, topics, use_sim_time=True) as recorder:
         play_with_rosbag2(
             str(drive), topics=['/front/image'], remap={'/front/image': '/camera/image'}, rate=2.0
         )
-    assert recorder.counts == {'/camera/image': 20}  # every one, from the first
+        wait_until(lambda: recorder.counts == {'/camera/image': 20})  # every one, from the first
     asked = json.loads((room / 'asked.json').read_text())
     assert asked['topics'] == ['/front/image']
     assert asked['remap'] == ['/front/image:=/camera/image']
@@ -108,6 +111,7 @@ def test_a_player_that_refuses_is_reported(room, drive):
 
 
 def test_a_live_replay_with_it(room, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rosbag2_player, '_DISCOVERY_S', 8.0)
     marker = tmp_path / 'share/ament_index/resource_index/packages/ros2bag'
     marker.parent.mkdir(parents=True)
     marker.touch()
