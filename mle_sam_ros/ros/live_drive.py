@@ -54,7 +54,8 @@ def play_and_record(
             topics=list(remap),
             remap=remap,
             event_clouds=wiring.event_clouds,
-            wait_for=list(remap.values()),
+            # Of a node without time the first messages would be of the far future.
+            wait_for=[*remap.values(), '/clock'],
         )
         _wait_for_last_mask(recorder)
 

@@ -161,7 +161,7 @@ def play(
         remap: the bag's topic to the name to publish it under.
         event_clouds: topics of event packets to publish as PointCloud2, the same events in each.
         wait_for: topics, as published, that must have a subscriber before the first message, and
-            of which one must have one until the end.
+            of which one must have one until the end; /clock among them where it must be heard.
         wait_s: how long to wait for them.
         clock_hz: ticks of `/clock` per second of wall time, besides one before each message.
 
@@ -231,7 +231,8 @@ def _qos(topic: str) -> QoSProfile:
 
 
 def _wait_for_subscribers(player: _Player, wait_for: Sequence[str], wait_s: float) -> None:
-    publishers = {publisher.topic_name: publisher for publisher in player.publishers.values()}
+    ours = [*player.publishers.values(), player.clock]
+    publishers = {publisher.topic_name: publisher for publisher in ours}
     unknown = [topic for topic in wait_for if topic not in publishers]
     if unknown:
         raise InputError(
@@ -242,9 +243,11 @@ def _wait_for_subscribers(player: _Player, wait_for: Sequence[str], wait_s: floa
     deadline_s = time.monotonic() + wait_s
     while silent := [t for t in wait_for if not publishers[t].get_subscription_count()]:
         if time.monotonic() > deadline_s:
+            is_clock_alone = silent == [player.clock.topic_name]
+            remedy = 'with use_sim_time' if is_clock_alone else 'on the same ROS_DOMAIN_ID'
             raise InputError(
                 f'play: expected subscribers within {wait_s:g} s, got none on '
-                f'{", ".join(silent)}; start the node first, on the same ROS_DOMAIN_ID'
+                f'{", ".join(silent)}; start the node first, {remedy}'
             )
         time.sleep(0.05)
     time.sleep(0.3)  # matching is mutual: give the subscribers' side time to finish

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 import threading
-import time
 
 import pytest
 
@@ -20,7 +19,8 @@ import numpy as np
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from ros_bench import event_message, POINTS
+from ros_bench import event_message, POINTS, wait_until
+from stepped_time import SteppedTime
 
 pytestmark = pytest.mark.ros
 
@@ -28,6 +28,7 @@ MS = 1_000_000
 T0 = 1_700_000_000 * 1000 * MS
 PIXELS = np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
 PERIOD_MS = 50
+COUNTS = {'/camera/image': 20, '/mle_sam/events': 20, '/points': 10}
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +56,11 @@ def bag_path(tmp_path):
 
 
 class Ear:
-    """Hears topics raw, with the wall time and the last `/clock` of each message."""
+    """Hears topics raw, each message with the player's time, and `/clock`."""
 
-    def __init__(self, topics):
+    def __init__(self, topics, time):
         self.heard = defaultdict(list)
+        self.time = time
         self.ticks = []
         self.context = Context()
         rclpy.init(context=self.context)
@@ -73,7 +75,7 @@ class Ear:
         self.thread = threading.Thread(target=self.spin)
 
     def hear(self, topic):
-        return lambda cdr: self.heard[topic].append((time.monotonic(), bytes(cdr)))
+        return lambda cdr: self.heard[topic].append((self.time.monotonic(), bytes(cdr)))
 
     def tick(self, message):
         self.ticks.append(message.clock.sec * 1000 * MS + message.clock.nanosec)
@@ -94,17 +96,27 @@ class Ear:
         self.thread.join()
 
 
-def test_plays_the_bytes_at_their_times(bag_path):
+@pytest.fixture
+def stepped(monkeypatch):
+    """The player's time, which passes where it sleeps, and nowhere else."""
+    stepped = SteppedTime()
+    monkeypatch.setattr('mle_sam_ros.ros.player.time', stepped)
+    return stepped
+
+
+def test_plays_the_bytes_at_their_times(bag_path, stepped):
     topics = {
         '/camera/image': 'sensor_msgs/msg/Image',
         '/mle_sam/events': 'sensor_msgs/msg/PointCloud2',
         '/points': 'sensor_msgs/msg/PointCloud2',
     }
-    with Ear(topics) as ear:
-        report = play(bag_path, remap={'/events': '/mle_sam/events'}, wait_for=list(topics))
-        time.sleep(0.3)
+    with Ear(topics, stepped) as ear:
+        report = play(bag_path, remap={'/events': '/mle_sam/events'}, wait_for=[*topics, '/clock'])
+        last_ns = T0 + 19 * PERIOD_MS * MS + 2 * MS
+        wait_until(lambda: {topic: len(ear.heard[topic]) for topic in topics} == COUNTS)
+        wait_until(lambda: max(ear.ticks) > last_ns)
 
-    assert report.published == {'/camera/image': 20, '/mle_sam/events': 20, '/points': 10}
+    assert report.published == COUNTS
     assert report.skipped == ('/tf_static',) or 'tf2_msgs' in report.published
     with open_bag(bag_path) as reader:
         recorded = defaultdict(list)
@@ -114,25 +126,26 @@ def test_plays_the_bytes_at_their_times(bag_path):
         source = '/events' if topic == '/mle_sam/events' else topic
         assert [cdr for _, cdr in ear.heard[topic]] == [cdr for _, cdr in recorded[source]], topic
 
-    # From the first to the last image 950 ms; single messages may be late, never early.
-    heard_s = np.array([at for at, _ in ear.heard['/camera/image']])
-    np.testing.assert_allclose(heard_s[-1] - heard_s[0], 0.95, atol=0.15)
-    assert report.duration_s == pytest.approx(0.95, abs=0.15)
+    # Every message at its time, the last one 951 ms (or of /tf_static 953) after the first; none is heard early.
+    assert report.duration_s == pytest.approx(0.952, abs=2e-3)
+    assert report.max_late_s == pytest.approx(0, abs=1e-4)
+    end_s = stepped.monotonic()
+    start_s = end_s - report.duration_s - 0.1  # the tail of the clock
+    heard_s = np.array([at for at, _ in ear.heard['/camera/image']]) - start_s
+    assert (heard_s > 0.05 * np.arange(20) - 1e-3).all()
 
     ticks = np.array(ear.ticks)
     assert (np.diff(ticks) >= 0).all()
     log_times = {log_time for items in recorded.values() for log_time, _ in items}
-    played = {t for t in log_times if t <= T0 + 19 * PERIOD_MS * MS + 2 * MS}
+    played = {t for t in log_times if t <= last_ns}
     assert played <= set(ear.ticks)  # each message had a tick of its own
     assert len(ticks) > 100  # and time moved in between
 
 
-def test_rate_halves_the_time(bag_path):
-    start_s = time.monotonic()
+def test_rate_divides_the_time(bag_path, stepped):
     report = play(bag_path, rate=4.0, topics=['/camera/image'])
     assert report.published == {'/camera/image': 20}
-    assert report.duration_s == pytest.approx(0.95 / 4, abs=0.15)
-    assert time.monotonic() - start_s < 5
+    assert report.duration_s == pytest.approx(0.95 / 4, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -153,24 +166,29 @@ def test_refuses(bag_path, arguments, message):
         play(bag_path, **arguments)
 
 
+def test_without_sim_time_the_clock_is_not_heard(bag_path, tmp_path):
+    topics = {'/camera/image': 'sensor_msgs/msg/Image'}
+    with Recorder(tmp_path / 'recorded.mcap', topics):
+        with pytest.raises(InputError, match='on /clock; start the node first, with use_sim_time'):
+            play(bag_path, wait_for=[*topics, '/clock'], wait_s=5)
+
+
 def test_recorder_keeps_bytes_and_simulated_times(bag_path, tmp_path):
     path = tmp_path / 'recorded.mcap'
     topics = {'/camera/image': 'sensor_msgs/msg/Image'}
     timeline = Timeline()
     with Recorder(path, topics, now_ns=timeline.now_ns) as recorder:
         play(bag_path, timeline=timeline, wait_for=list(topics))
-        deadline_s = time.monotonic() + 5
-        while recorder.counts['/camera/image'] < 20 and time.monotonic() < deadline_s:
-            time.sleep(0.02)
-    assert recorder.counts == {'/camera/image': 20}
+        wait_until(lambda: recorder.counts['/camera/image'] == 20)
+        end_ns = timeline.now_ns()
     with open_bag(path) as copy, open_bag(bag_path) as original:
         copied = list(copy.raw())
         expected = list(original.raw(['/camera/image']))
     assert [m.cdr for m in copied] == [m.cdr for m in expected]
-    # Log times come from the player's timeline, so they lie shortly after the original ones.
-    late_ms = [(a.log_time_ns - b.log_time_ns) / MS for a, b in zip(copied, expected, strict=True)]
-    assert min(late_ms) >= 0
-    assert max(late_ms) < 200
+    # Log times come from the player's timeline, so they lie after the original ones.
+    pairs = zip(copied, expected, strict=True)
+    assert all(copy.log_time_ns >= original.log_time_ns for copy, original in pairs)
+    assert copied[-1].log_time_ns <= end_ns
 
 
 def test_a_write_that_fails_is_raised_and_leaves_nothing(bag_path, tmp_path):
