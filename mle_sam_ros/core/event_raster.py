@@ -8,10 +8,6 @@ from mle_sam_ros.core.manifest import EventEncoding
 import numba
 import numpy as np
 
-# Pixels whose two counts make one 64-bit word, and such words looked at in one go.
-_GROUP = 4
-_BLOCK = 1024
-
 
 class EventProjector:
     """Counts events per polarity where the camera would have seen them.
@@ -41,12 +37,10 @@ class EventProjector:
         self._sensor_hw = event_camera.size_hw
         table = pixel_table(event_camera, camera, camera_from_event).reshape(-1)
         # What lies outside goes to a pixel behind the last one, which nobody looks at.
-        first_of = 3 * np.where(table < 0, height * width, table).astype(np.uint32)
-        self._first_of = np.pad(first_of, (0, -len(table) % _GROUP))
-        self._on_sensor = np.zeros(2 * len(self._first_of), np.uint8)  # zeros between two rasters
+        self._first_of = 3 * np.where(table < 0, height * width, table).astype(np.uint32)
 
     def raster(self, events: Events) -> np.ndarray:
-        """Counts at each pixel; for one thread at a time.
+        """Counts at each pixel.
 
         Args:
             events: of one window; may be empty. Those outside the sensor are ignored.
@@ -56,8 +50,14 @@ class EventProjector:
         """
         height, width = self._size_hw
         by_pixel = np.zeros((height * width + 1, 3), np.uint8)
-        _count(events.x, events.y, events.polarity, *self._sensor_hw, self._on_sensor)
-        _move(self._on_sensor, self._first_of, by_pixel.reshape(-1))
+        _count(
+            events.x,
+            events.y,
+            events.polarity,
+            *self._sensor_hw,
+            self._first_of,
+            by_pixel.reshape(-1),
+        )
         counts = by_pixel[:-1].reshape(height, width, 3)
         if self._dilation_px == 1:
             return counts
@@ -119,45 +119,14 @@ def _fill(
                 table[row, column] = np.int32(v) * width + np.int32(u)
 
 
-# Events come in any order, and so many of them miss the caches that it pays to count where the
-# counts are smallest, on the sensor, and to go through the table only once for each pixel, in its
-# order. Counts that stop at 255 in both steps are the counts that stop at 255 in one.
-
-
 @numba.njit(nogil=True, cache=True)
-def _count(x, y, polarity, height, width, counts):
-    """Add events to (height * width * 2,) counts, positive ones first."""
-    # Unsigned, so that no index is tested for being negative.
+def _count(x, y, polarity, height, width, first_of, counts):
+    """Add events to counts, of which each event pixel knows the first of its camera pixel."""
+    # Unsigned, so that no index is tested for being negative; and nothing hangs on a comparison
+    # but the two that always hold, so that the memory of many events is fetched at a time.
     rows, columns = np.uint64(height), np.uint64(width)
     for i in range(len(x)):
         column, row = np.uint64(x[i]), np.uint64(y[i])
         if column < columns and row < rows:
-            place = (row * columns + column) * np.uint64(2) + np.uint64(polarity[i] == 0)
+            place = np.uint64(first_of[row * columns + column]) + np.uint64(polarity[i] == 0)
             counts[place] += np.uint8(counts[place] < 255)
-
-
-@numba.njit(nogil=True, cache=True)
-def _move(on_sensor, first_of, counts):
-    """Move counts on the sensor to those of the camera's pixels, the first of which is given.
-
-    Zeros stay behind. Which counts are more is found without branches, which nobody foresees.
-    """
-    one, two = np.uint64(1), np.uint64(2)
-    pairs, groups = on_sensor.view(np.uint16), on_sensor.view(np.uint64)
-    busy_groups, busy_pairs = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK * _GROUP, np.uint64)
-    for begin in range(0, len(groups), _BLOCK):
-        num_groups = num_pairs = np.uint64(0)
-        for group in range(begin, min(begin + _BLOCK, len(groups))):
-            busy_groups[num_groups] = group
-            num_groups += np.uint64(groups[group] != 0)
-        for i in range(num_groups):
-            for k in range(_GROUP):
-                pair = busy_groups[i] * np.uint64(_GROUP) + np.uint64(k)
-                busy_pairs[num_pairs] = pair
-                num_pairs += np.uint64(pairs[pair] != 0)
-        for i in range(num_pairs):
-            source, target = busy_pairs[i] * two, np.uint64(first_of[busy_pairs[i]])
-            positive = np.int64(counts[target]) + on_sensor[source]
-            negative = np.int64(counts[target + one]) + on_sensor[source + one]
-            counts[target], counts[target + one] = min(positive, 255), min(negative, 255)
-            pairs[busy_pairs[i]] = 0
