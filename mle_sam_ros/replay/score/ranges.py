@@ -1,6 +1,9 @@
 """How far away is what a frame's pixels show, as its LiDAR or its depth image tells."""
 
+from functools import lru_cache
+
 import cv2
+from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.distance_bands import range_map, ranged_pixels, RangedPixels
 from mle_sam_ros.core.manifest import LidarEncoding, Manifest
 from mle_sam_ros.replay.frame import Frame
@@ -19,7 +22,7 @@ def ranges_of(frame: Frame, manifest: Manifest) -> RangedPixels | None:
         None of a frame without any range.
     """
     if frame.camera is not None and frame.sweeps:
-        camera = frame.camera.scaled_to(manifest.input_hw)
+        camera = _scaled(frame.camera, manifest.input_hw)
         ranges_m = range_map(frame.sweeps, camera, _min_range_m(manifest))
     elif frame.depth_m is not None:
         height, width = manifest.input_hw
@@ -30,6 +33,12 @@ def ranges_of(frame: Frame, manifest: Manifest) -> RangedPixels | None:
         return None
     height, width = frame.label_map.shape
     return ranged_pixels(ranges_m, DISTANCES_M, (height, width))
+
+
+@lru_cache(maxsize=1)
+def _scaled(camera: CameraModel, size_hw: tuple[int, int]) -> CameraModel:
+    """The same camera for all frames of a drive, as its limits take milliseconds to compute."""
+    return camera.scaled_to(size_hw)
 
 
 def _min_range_m(manifest: Manifest) -> float:
