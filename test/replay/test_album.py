@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mle_sam_ros.replay.report import album as album_module
 from mle_sam_ros.replay.report.album import Album, EvenScenes, WorstScenes
+from mle_sam_ros.replay.report.episodes import find_episodes
 from mle_sam_ros.replay.report.scene import decode_picture, ERROR, scene_of
 from mle_sam_ros.replay.report.tiles import ERROR_SURE, ERROR_UNSURE
 import numpy as np
@@ -70,8 +71,33 @@ def worst_of_all(values, num_scenes, period_ns):
 )
 def test_the_worst_are_what_they_were_with_all_frames_at_hand(values, num_scenes, period_ns):
     stamps = worst(values, num_scenes, period_ns)
-    assert stamps == worst_of_all(values, num_scenes, period_ns)
+    assert stamps[:num_scenes] == worst_of_all(values, num_scenes, period_ns)
     assert values[stamps[0] // period_ns] == min(values)
+
+
+@pytest.mark.parametrize('seconds', [60, 600, 3000])
+def test_a_long_trouble_does_not_hide_a_short_one(seconds):
+    scores = np.full(4 * seconds, 0.8)
+    scores[2 * seconds : 3 * seconds] = 0.1
+    scores[40:48] = 0.5
+    scores += 0.02 * np.sin(np.arange(len(scores)))  # no two alike
+    stamps = worst(scores.tolist(), 6, SECOND_NS // 4)
+    assert len(stamps) <= 16 + 32
+    frames = [stamp_ns // (SECOND_NS // 4) for stamp_ns in stamps]
+    long, short, *_ = find_episodes(frames, scores, np.arange(len(scores)) / 4, [])
+    assert (long.first, long.last) == (2 * seconds, 3 * seconds - 1)
+    assert (short.first, short.last) == (40, 47)
+
+
+@given(st.lists(st.integers(0, 20), min_size=1, max_size=300))
+def test_no_stretch_of_a_drive_is_without_a_scene(values):
+    """Every eighth of it has one, since it holds a whole share."""
+    stamps = worst(values, 1, SECOND_NS)
+    assert len(stamps) <= 1 + 32
+    length = -(-len(values) // 8)
+    shown = {stamp_ns // SECOND_NS for stamp_ns in stamps}
+    for begin in range(0, len(values) - length + 1, length):
+        assert shown & set(range(begin, begin + length))
 
 
 def test_frames_with_ground_truth_come_before_the_unsure():

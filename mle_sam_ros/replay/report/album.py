@@ -2,6 +2,7 @@
 
 from collections import Counter
 import math
+from typing import NamedTuple
 
 from mle_sam_ros.core.manifest import Manifest
 from mle_sam_ros.replay.frame import Frame
@@ -10,6 +11,7 @@ from mle_sam_ros.replay.report.signs import Signs
 
 _A_WHILE = 8  # frames
 _SECOND_NS = 1_000_000_000
+_MAX_SHARES = 32
 
 
 class Album:
@@ -23,7 +25,7 @@ class Album:
     """
 
     def __init__(self, manifest: Manifest, num_even: int = 6, num_worst: int = 6) -> None:
-        """Start empty, to show so many evenly spaced scenes and so many of the worst."""
+        """Start empty, to show so many evenly spaced scenes and at least so many of the worst."""
         self.signs = Signs(manifest.modality_names)
         self._even = EvenScenes(manifest, num_even)
         self._scored = WorstScenes(manifest, num_worst)
@@ -45,7 +47,7 @@ class Album:
 
     @property
     def worst(self) -> list[Scene]:
-        """The worst second's worst frame first; of a drive without ground truth the least sure."""
+        """The worst frame first; of a drive without ground truth the least sure."""
         return self._unsure.scenes if self._scored.is_empty else self._scored.scenes
 
 
@@ -84,20 +86,37 @@ class EvenScenes:
         return sorted(even + more, key=lambda scene: scene.stamp_ns)
 
 
+class Candidate(NamedTuple):
+    """A scene that may be shown.
+
+    Attributes:
+        value: the lower, the worse.
+        second: how many seconds with frames were before it.
+        scene: of the frame.
+    """
+
+    value: float
+    second: int
+    scene: Scene
+
+
 class WorstScenes:
     """The frames of lowest value, none within a second of another.
 
-    Of each second on a fixed grid only the worst frame is a candidate.
+    Of each second on a fixed grid only the worst frame is a candidate. Beside the worst of all
+    there is the worst of each of 16 to 32 shares of the drive, so that one long trouble does not
+    hide a short one.
     """
 
     def __init__(self, manifest: Manifest, num_scenes: int) -> None:
         self._manifest = manifest
-        self._num_scenes = num_scenes
         self._second = 0
+        self._num_seconds = 0
+        self._share = 1  # seconds
         self._waiting: tuple[float, float, Frame] | None = None
         # Each scene shown keeps at most the candidates of the two seconds beside it away.
-        self._max_kept = 3 * num_scenes - 2
-        self._kept: list[tuple[float, Scene]] = []
+        self._num_worst = 3 * num_scenes - 2
+        self._kept: list[Candidate] = []
 
     @property
     def is_empty(self) -> bool:
@@ -110,6 +129,9 @@ class WorstScenes:
         if self._waiting is not None and second != self._second:
             self._kept = self._with_waiting()
             self._waiting = None
+            self._num_seconds += 1
+            if self._num_seconds == _MAX_SHARES * self._share:
+                self._share *= 2
         self._second = second
         if self._waiting is None or value < self._waiting[0]:
             self._waiting = (value, miou, frame)
@@ -118,22 +140,29 @@ class WorstScenes:
     def scenes(self) -> list[Scene]:
         """The worst first; of equals the earlier."""
         chosen: list[Scene] = []
-        for _, scene in self._with_waiting():
+        for *_, scene in self._with_waiting():
             if all(abs(scene.stamp_ns - other.stamp_ns) >= _SECOND_NS for other in chosen):
                 chosen.append(scene)
-        return chosen[: self._num_scenes]
+        return chosen
 
-    def _with_waiting(self) -> list[tuple[float, Scene]]:
+    def _with_waiting(self) -> list[Candidate]:
+        """The candidates, the worst first."""
         if self._waiting is None:
             return self._kept
         value, miou, frame = self._waiting
-        if len(self._kept) == self._max_kept and value >= self._kept[-1][0]:
+        share = self._num_seconds // self._share
+        worse = [candidate for candidate in self._kept if candidate.value <= value]
+        is_beaten = any(candidate.second // self._share == share for candidate in worse)
+        if is_beaten and len(worse) >= self._num_worst:
             return self._kept
         scene = scene_of(frame, self._manifest, miou)
-        ranked = sorted([*self._kept, (value, scene)], key=_rank)
-        return ranked[: self._max_kept]
+        ranked = sorted([*self._kept, Candidate(value, self._num_seconds, scene)], key=_rank)
+        worst_of = {each.second // self._share: each for each in reversed(ranked)}
+        rest = ranked[self._num_worst :]
+        return ranked[: self._num_worst] + [
+            each for each in rest if worst_of[each.second // self._share] is each
+        ]
 
 
-def _rank(candidate: tuple[float, Scene]) -> tuple[float, int]:
-    value, scene = candidate
-    return value, scene.stamp_ns
+def _rank(candidate: Candidate) -> tuple[float, int]:
+    return candidate.value, candidate.scene.stamp_ns
