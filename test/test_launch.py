@@ -11,9 +11,15 @@ import time
 from bundles import write_tiny_bundle
 from cloud_drive import write_cloud_drive
 import pytest
+import yaml
 
 ROOT = Path(__file__).parent.parent
 LAUNCH_FILE = ROOT / 'launch/replay.launch.py'
+# Of which nothing is lost on the way, however busy the machine.
+EVERY_FRAME = {
+    f'qos_overrides./camera/image.subscription.{name}': value
+    for name, value in {'reliability': 'reliable', 'depth': 100}.items()
+}
 START = """
 import sys
 from launch import LaunchDescription, LaunchService
@@ -95,8 +101,11 @@ def start(environment, **arguments):
 @pytest.mark.ros
 def test_plays_records_and_scores(environment, cloud_drive, tmp_path):
     bundle = write_tiny_bundle(tmp_path / 'tiny').directory
-    out = tmp_path / 'out'
-    launched = start(environment, bag=cloud_drive, out=out, bundle=bundle, rate='0.5')
+    out, params_file = tmp_path / 'out', tmp_path / 'params.yaml'
+    params_file.write_text(yaml.safe_dump({'/**': {'ros__parameters': EVERY_FRAME}}))
+    launched = start(
+        environment, bag=cloud_drive, out=out, bundle=bundle, rate='0.5', params_file=params_file
+    )
     told, _ = launched.communicate(timeout=180)
     assert launched.returncode == 0, told
     assert '30 of 30 camera' in told

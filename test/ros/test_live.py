@@ -17,7 +17,7 @@ from mle_sam_ros.cli import main
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.player import play
 from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
-from ros_bench import every_frame
+from ros_bench import Bench, every_frame, PATIENCE_S, wait_until
 from tiny_drive import write_drive
 
 pytestmark = pytest.mark.ros
@@ -70,7 +70,7 @@ def node():
     process = subprocess.Popen(command)
     yield process
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize('events', ['clouds', 'packets'])
@@ -122,7 +122,7 @@ def test_a_node_that_dies_on_the_way_is_a_failure(drive, bundle, tmp_path):
     wait_for_line(live.stderr, 'playing')
     time.sleep(3)
     subprocess.run(['pkill', '-KILL', '-P', str(live.pid)], check=True)
-    _, told = live.communicate(timeout=90)
+    _, told = live.communicate(timeout=PATIENCE_S)
     assert live.returncode == 2, told
     assert 'got exit code -9' in told
     assert list(tmp_path.iterdir()) == []
@@ -135,27 +135,31 @@ def test_an_interruption_leaves_nothing(drive, bundle, tmp_path):
     wait_for_line(live.stderr, 'playing')
     time.sleep(1)
     live.send_signal(signal.SIGINT)
-    _, told = live.communicate(timeout=30)
+    _, told = live.communicate(timeout=PATIENCE_S)
     assert (live.returncode, told) == (130, 'mle-sam: interrupted; nothing half-written is left\n')
     assert list(tmp_path.iterdir()) == []
 
 
-def test_recorded_and_scored_by_themselves(drive, bundle, tmp_path, capsys):
+def test_recorded_and_scored_by_themselves(drive, bundle, domain_id, tmp_path, capsys):
     calibration = tmp_path / 'calibration.yaml'
     assert main(['calibration', str(drive), '--out', str(calibration)]) == 0
     parameters = {
         'bundle': bundle, 'calibration_file': calibration, 'event_message': 'point_cloud2',
         'use_sim_time': True, **every_frame('/camera/image'),
     }  # fmt: skip
-    with NodeProcess(parameters, REMAPPINGS, os.environ, tmp_path / 'node.log') as node:
+    process = NodeProcess(parameters, REMAPPINGS, os.environ, tmp_path / 'node.log')
+    with process as node, Bench(domain_id) as bench:
         node.wait_until_active()
         recorder = start('record', '--out', tmp_path / 'node.mcap', '--sim-time')
         wait_for_line(recorder.stderr, 'recording')
+        wait_until(lambda: bench.values('frames'))
         remap = {'/front/image': '/camera/image', '/front/camera_info': '/camera/camera_info'}
-        play(drive, remap=remap, wait_for=['/camera/image', '/lidar/points'])
-        time.sleep(3)  # for the last mask and a report
+        play(drive, remap=remap, wait_for=['/camera/image', '/lidar/points', '/clock'])
+        wait_until(lambda: bench.values('frames')['received'] == '30')
+        wait_until(lambda: bench.values('frames')['waiting'] == '0')
+        bench.next_diagnostics()  # which the recorder hears, too
         recorder.send_signal(signal.SIGINT)
-        told, _ = recorder.communicate(timeout=30)
+        told, _ = recorder.communicate(timeout=PATIENCE_S)
         node.finish()
     assert recorder.returncode == 0
     assert 'node.mcap' in told.splitlines()[-1]
@@ -173,7 +177,7 @@ def test_nothing_recorded_is_no_recording(tmp_path):
     recorder = start('record', '--out', tmp_path / 'node.mcap')
     wait_for_line(recorder.stderr, 'recording')
     recorder.send_signal(signal.SIGINT)
-    _, told = recorder.communicate(timeout=30)
+    _, told = recorder.communicate(timeout=PATIENCE_S)
     assert recorder.returncode == 2
     assert 'expected masks on /mle_sam/perception/mask, got none' in told
     assert list(tmp_path.iterdir()) == []

@@ -126,7 +126,7 @@ def test_plays_the_bytes_at_their_times(bag_path, stepped):
         source = '/events' if topic == '/mle_sam/events' else topic
         assert [cdr for _, cdr in ear.heard[topic]] == [cdr for _, cdr in recorded[source]], topic
 
-    # Every message at its time, the last one 951 ms (or of /tf_static 953) after the first; none is heard early.
+    # Every message at its time, the last one 951 or 953 ms after the first; none is heard early.
     assert report.duration_s == pytest.approx(0.952, abs=2e-3)
     assert report.max_late_s == pytest.approx(0, abs=1e-4)
     end_s = stepped.monotonic()
