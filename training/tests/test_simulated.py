@@ -91,17 +91,25 @@ def test_of_many_that_want_a_shard_at_once_one_makes_it(network, renderings, tmp
     for process in several:
         process.start()
     for process in several:
-        process.join(timeout=60)
+        process.join(timeout=300)
     assert [process.exitcode for process in several] == [0, 0, 0]
     assert len(renderings()) == 1
     assert lacking(shard, COUNT, network) == ()
 
 
-def test_a_killed_maker_leaves_nothing_that_hinders(network, renderings, tmp_path):
-    shard = tmp_path / 'a'
-    process = get_context('fork').Process(target=simulate, args=(SEED, COUNT, network, shard))
-    process.start()
-    while not renderings():
+def test_a_killed_maker_leaves_nothing_that_hinders(network, renderings, tmp_path, monkeypatch):
+    shard, begun = tmp_path / 'a', tmp_path / 'begun'
+
+    def endless_moments(seed, count):
+        begun.touch()
+        time.sleep(3600)
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(simulation, 'moments', endless_moments)
+        process = get_context('fork').Process(target=simulate, args=(SEED, COUNT, network, shard))
+        process.start()
+    while not begun.exists():
         time.sleep(0.01)
     process.kill()
     process.join()

@@ -100,10 +100,18 @@ def test_what_is_finished_is_not_done_again(runs, root):
 
 def test_no_run_starts_before_its_trunk_is_ready(runs, root):
     touch(runs[0], 'waits')
-    threading.Timer(0.5, (runs[0].directory / 'waits').unlink).start()
-    conducted(runs, root, num_jobs=3)
-    lines = asked(root)
-    assert set(lines[:2]) == {'train trunk', 'train c'}  # nothing else could start
+    before = []
+
+    def release():
+        while not {'train trunk', 'evaluate c'} <= set(asked(root)):
+            time.sleep(0.01)
+        before.extend(asked(root))
+        (runs[0].directory / 'waits').unlink()
+
+    threading.Thread(target=release).start()
+    assert conducted(runs, root, num_jobs=3) == []
+    # With room for a third process, nothing else could start.
+    assert sorted(before) == ['evaluate c', 'train c', 'train trunk']
 
 
 def test_a_run_that_fails_takes_those_on_it_with_it(runs, root, capsys):

@@ -27,7 +27,7 @@ import yaml
 # A run in a process of its own. With WORLD_SIZE, as torchrun would start it but meeting in a file;
 # there every worker writes its checkpoint.
 SCRIPT = """
-import os, sys
+import os, sys, time
 from pathlib import Path
 import torch
 from torch import distributed
@@ -49,17 +49,29 @@ if rank:
         checkpoint.save_checkpoint(trainer.checkpoint(), path.with_name(name))
 
     train._save = save_all
+if 'NUM_SAVES' in os.environ:
+    save, saved = train._save, []
+
+    def save_some(trainer, path):
+        save(trainer, path)
+        saved.append(path)
+        if len(saved) == int(os.environ['NUM_SAVES']):
+            time.sleep(3600)  # however late it is killed, something is left to do
+
+    train._save = save_some
 recipe = read_recipe(directory / 'given.yaml')
 train.train(recipe, recipe.stages[-1], ToyDataset(lacking=lacking), None, directory, 'cpu')
 """
 
 
-def start(recipe, directory: Path, *lacking: str, rank: int | None = None) -> subprocess.Popen:
+def start(
+    recipe, directory: Path, *lacking: str, rank: int | None = None, **environment: str
+) -> subprocess.Popen:
     (directory / 'given.yaml').write_text(yaml.safe_dump(to_mapping(recipe)))
     ranks = {} if rank is None else {'WORLD_SIZE': '2', 'RANK': str(rank)}
     return subprocess.Popen(
         [sys.executable, '-c', SCRIPT, str(directory), *lacking],
-        env={**os.environ, **ranks, 'PYTHONPATH': str(Path(__file__).parent)},
+        env={**os.environ, **ranks, **environment, 'PYTHONPATH': str(Path(__file__).parent)},
         cwd=Path(__file__).parents[1],
         stderr=subprocess.PIPE,
     )
@@ -154,7 +166,7 @@ def test_a_killed_run_goes_on_from_a_whole_checkpoint(from_trunk, tmp_path):
     path, rng = killed / 'experts.safetensors', random.Random(0)
     reached = [0]
     while len(reached) < 3:
-        process = start(recipe, killed)
+        process = start(recipe, killed, NUM_SAVES='4')
         before = path.stat().st_mtime_ns if path.exists() else 0
         while not path.exists() or path.stat().st_mtime_ns == before:
             assert process.poll() is None, process.stderr.read().decode()
@@ -203,7 +215,7 @@ def test_two_workers_learn_what_one_does(from_trunk, tmp_path, monkeypatch):
     processes = [start(recipe, together, 'event', rank=rank) for rank in (0, 1)]
     train(recipe, 'experts', ToyDataset(lacking=('event',)), None, alone, 'cpu')
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors.decode()
     assert_same(together / 'experts_0.safetensors', together / 'experts_1.safetensors')
     for (_, one), (_, two) in zip(

@@ -62,7 +62,7 @@ def test_two_workers_average_and_agree(tmp_path):
         for rank in (0, 1)
     ]
     for rank, process in enumerate(processes):
-        output, errors = process.communicate(timeout=100)
+        output, errors = process.communicate(timeout=300)
         assert output == f'agreed {rank}\n', errors
 
 
