@@ -128,9 +128,11 @@ class Recorder:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # In this order: nothing is taken away under the thread that uses it.
         self._executor.shutdown()
-        rclpy.shutdown(context=self._context)
         self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown(context=self._context)
         if kind is None and self._failure is None:
             self._writer.close()
         else:

@@ -92,8 +92,8 @@ class Ear:
 
     def __exit__(self, *_):
         self.executor.shutdown()
-        rclpy.shutdown(context=self.context)
         self.thread.join()
+        rclpy.shutdown(context=self.context)
 
 
 @pytest.fixture
