@@ -60,6 +60,18 @@ _NEAR = 10
 _NOTHING, _LOST, _HIGH_KNOWN, _SYNCHRONOUS = range(4)
 
 
+def _num_events() -> np.ndarray:
+    """(65536,) uint8: by word, how many events it can hold."""
+    counts = np.zeros((16, 16, 256), np.uint8)  # by type, bits 11..8, and the other eight
+    counts[_ADDRESS_X] = 1
+    counts[_VECTOR_8] = NUM_BITS
+    counts[_VECTOR_12] = NUM_BITS[:16, np.newaxis] + NUM_BITS
+    return counts.reshape(-1)
+
+
+_NUM_EVENTS = _num_events()
+
+
 class Evt3Words(EventWords):
     """Packets continue one another: time, row and the place of vectors hold until others come."""
 
@@ -101,15 +113,8 @@ class Evt3Words(EventWords):
 @numba.njit(nogil=True, cache=True)
 def _count(words):
     count = 0
-    for i in range(len(words)):
-        word = np.int64(words[i])
-        kind = word >> 12
-        if kind == _ADDRESS_X:
-            count += 1
-        elif kind == _VECTOR_12:
-            count += NUM_BITS[word & 0xFF] + NUM_BITS[word >> 8 & 0xF]
-        elif kind == _VECTOR_8:
-            count += NUM_BITS[word & 0xFF]
+    for word in words:
+        count += _NUM_EVENTS[word]
     return count
 
 

@@ -268,6 +268,15 @@ def test_invalid_and_outside_events_are_left_out():
     assert tested.tally['out_of_range'] == 2
 
 
+def test_evt3_counts_what_every_word_can_hold():
+    bits = {0x4: 0xFFF, 0x5: 0xFF}  # of vectors; an address of a column holds one
+    for kind in range(16):
+        words = (kind << 12 | np.arange(1 << 12)).astype(np.uint16)
+        held = sum((word & bits.get(kind, 0)).bit_count() for word in words.tolist())
+        held += len(words) * (kind == 0x2)
+        assert Evt3Words().count(words) == held
+
+
 def test_evt2_wraps():
     events = [(3, 4, 2**34 - 10, 1), (3, 4, 2**34 + 10, 0)]
     assert Fast(Evt2Words).decode(evt2_words(events)) == nanoseconds(events)
