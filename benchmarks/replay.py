@@ -38,6 +38,7 @@ from mle_sam_ros.bags.describe import find_topics
 from mle_sam_ros.bags.drive import Drive
 from mle_sam_ros.bags.reader import open_bag
 from mle_sam_ros.bags.typestore import new_typestore
+from mle_sam_ros.core.errors import InputError
 from mle_sam_ros.replay import session
 from mle_sam_ros.replay.replay import replay, Settings
 from mle_sam_ros.runtime.bundle import Bundle
@@ -238,7 +239,12 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.processors])
     cv2.setNumThreads(options.processors)
-    bundle = Bundle.open(options.bundle)
+    try:
+        bundle = Bundle.open(options.bundle)
+        if options.drive is not None:
+            open_bag(options.drive).close()
+    except InputError as error:
+        sys.exit(str(error))
     results: dict[str, Any] = {
         'processors': options.processors,
         'engine': options.engine or 'none',
