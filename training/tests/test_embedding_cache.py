@@ -60,9 +60,10 @@ def test_what_differs_by_one_bit_is_another_image(config):
     image = torch.rand(1, 4, 6, 3)
     other = image.clone()
     other[0, 3, 5, 2] = torch.nextafter(other[0, 3, 5, 2], torch.tensor(2.0))
-    for raster in (image, other, image.transpose(1, 2).contiguous(), image.flip(2)):
+    same_bytes = (image.reshape(1, 6, 4, 3), image.view(torch.int32))
+    for raster in (image, other, image.flip(2), *same_bytes):
         cache.embed(raster, encoder)
-    assert encoder.num_images == 4
+    assert encoder.num_images == 5
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,7 @@ def test_what_differs_by_one_bit_is_another_image(config):
     [
         {'encoder': (('weight', torch.arange(6.0) + 1e-6),)},
         {'encoder': (('weight', torch.arange(6.0)[:, None]),)},
+        {'encoder': (('weight', torch.arange(6.0).view(torch.int32)),)},
         {'encoder': (('other', torch.arange(6.0)),)},
         {'precision': 'bf16'},
         {'dtype': 'float32'},
