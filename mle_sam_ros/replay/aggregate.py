@@ -27,7 +27,8 @@ class FleetRow:
         masks: that were made.
         frames_scored: masks that met ground truth.
         miou: over all of them; None without ground truth.
-        worst_condition: name and mIoU of the one with the lowest; None without any.
+        worst_condition: name and mIoU of the one with the lowest, of those that held for a part
+            of it only; None without any.
         report: its own `report.html`, relative to the fleet's directory; None where it failed.
         failure: why it has no results, in one line; None where it has.
     """
@@ -46,16 +47,17 @@ class FleetRow:
     def of(cls, name: str, metrics: Mapping[str, Any], report: str) -> FleetRow:
         """The row of a recording with these metrics."""
         [bag] = metrics['bags']
+        masks = metrics['tallies']['whole']['frames']
         scored = [
             (item['miou'], condition)
             for condition, item in metrics['conditions'].items()
-            if item['miou'] is not None
+            if item['miou'] is not None and item['frames'] < masks
         ]
         return cls(
             name,
             tuple(bag['conditions']),
             bag['seconds'],
-            metrics['tallies']['whole']['frames'],
+            masks,
             metrics['frames_scored'],
             metrics['miou'],
             min(scored)[::-1] if scored else None,

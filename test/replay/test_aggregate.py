@@ -159,7 +159,8 @@ def test_a_row_tells_the_worst_condition(out):
     assert FleetRow.of('a', metrics, 'a/report.html').worst_condition is None
     metrics['bags'][0]['conditions'] = ['dusk', 'fog', 'rain']
     score = {'dusk': 0.5, 'fog': 0.25, 'rain': None}
-    metrics['conditions'] = {name: {'miou': miou} for name, miou in score.items()}
+    metrics['conditions'] = {name: {'miou': miou, 'frames': 4} for name, miou in score.items()}
+    metrics['conditions']['winter'] = {'miou': 0.2, 'frames': 12}  # all the time: no part of it
     row = FleetRow.of('a', metrics, 'a/report.html')
     assert row.worst_condition == ('fog', 0.25)
     assert row.conditions == ('dusk', 'fog', 'rain')

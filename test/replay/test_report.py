@@ -155,7 +155,7 @@ def test_a_fleet_has_a_row_for_each_recording(tmp_path):
     metrics = write_sample_report(tmp_path / 'one.html', sample_frames(20))
     metrics |= {'bags': [metrics['bags'][0], {**metrics['bags'][0], 'name': 'second.mcap'}]}
     rows = [
-        FleetRow('monday', ('night',), 1.0, 20, 20, 0.5, ('night', 0.5), 'monday/report.html'),
+        FleetRow('monday', ('night',), 1.0, 20, 20, 0.5, None, 'monday/report.html'),
         FleetRow('a <b>', failure='bag.mcap: expected an MCAP file, got text; record again'),
     ]
     latency = Latency().to_mapping()
@@ -165,7 +165,7 @@ def test_a_fleet_has_a_row_for_each_recording(tmp_path):
     assert 'a <b> failed: bag.mcap: expected an MCAP file, got text' in page.text
     assert '1 of 2 could not be replayed' in page.text
     assert 'Worst frames' not in page.text
-    assert 'Worst recording: monday, mIoU 50.0 %. Worst in it: night , mIoU 50.0 %.' in page.text
+    assert 'Worst recording: monday, mIoU 50.0 %. All of it: night . Its report' in page.text
 
 
 def test_every_word_is_explained_where_it_first_stands(tmp_path):
