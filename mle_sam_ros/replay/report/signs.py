@@ -1,5 +1,6 @@
 """Signs of trouble that the data itself shows, frame by frame: what a cause can be made of."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ class Signs:
     def __init__(self, modalities: tuple[str, ...]) -> None:
         """Start without frames, for the modalities of the bundle."""
         self._modalities = modalities
-        self._rows: list[tuple[float, ...]] = []
+        # Row by row; drives are long, and as objects numbers take four times the room.
+        self._numbers = array('d')
 
     def add(self, frame: Frame) -> None:
         """Measure the next frame."""
@@ -48,19 +50,18 @@ class Signs:
             bright, dark = float((green >= _BRIGHT).mean()), float((green <= _DARK).mean())
         ages = [frame.ages_ms.get(name, np.nan) for name in self._modalities]
         coverages = [self._coverage(frame, name) for name in self._modalities]
-        self._rows.append((confidence, bright, dark, *ages, *coverages))
+        self._numbers.extend((confidence, bright, dark, *ages, *coverages))
 
     @property
     def confidences(self) -> np.ndarray:
         """(T,) mean confidence of each frame, 0 to 1."""
-        return np.array([row[0] for row in self._rows])
+        return self._rows[:, 0]
 
     def found(self) -> Iterator[Sign]:
         """Signs that hold in some frame, each told from what is usual in the same drive."""
-        if not self._rows:
+        values, count = self._rows, len(self._modalities)
+        if not len(values):
             return
-        count = len(self._modalities)
-        values = np.array(self._rows)
         bright, dark = 100 * values[:, 1], 100 * values[:, 2]
         ages, coverages = values[:, 3 : 3 + count].T, 100 * values[:, 3 + count :].T
         candidates = [
@@ -78,6 +79,11 @@ class Signs:
                 candidates.append(Sign(f'few {content}', sparse, coverage, unit))
                 candidates.append(Sign(f'many {content}', dense, coverage, unit))
         yield from (sign for sign in candidates if sign.holds.any())
+
+    @property
+    def _rows(self) -> np.ndarray:
+        """(T, 3 + 2 M) float64."""
+        return np.array(self._numbers).reshape(-1, 3 + 2 * len(self._modalities))
 
     @staticmethod
     def _coverage(frame: Frame, name: str) -> float:

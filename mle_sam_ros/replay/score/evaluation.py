@@ -70,6 +70,7 @@ class Evaluation:
         self._blocks: dict[int, Block] = {}
         self._steadiness = Steadiness(len(manifest.classes))
         self._before: Frame | None = None
+        self._presences: dict[frozenset[str], frozenset[str]] = {}
         # Of all masks, and of those with ground truth, which may be few.
         self._sampling, self._scored_sampling = Sampling(), Sampling()
 
@@ -92,7 +93,8 @@ class Evaluation:
             tally.flow_pairs, tally.flow = self._steadiness.compare(before, frame)
         moment = Moment(
             frame.stamp_ns,
-            frame.present,
+            # Many frames, few sets: each set is kept once.
+            self._presences.setdefault(frame.present, frame.present),
             frame.router_weights,
             frame.latency_ms,
             mean_iou(tally.overlap),
