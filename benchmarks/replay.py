@@ -8,8 +8,8 @@ Makes drives of camera (20 Hz, 640 x 320, then 1280 x 720), LiDAR (10 Hz, 65,536
 compressed nor with checksums), and the first one compressed with zstd, too. It measures one after
 another in one process, when everything is loaded and compiled: reading with the mcap library,
 reading with rosbags (deserialised), reading with this package, the drive (read, decoded,
-projected), and replays with and without the pictures for viewers. The engine takes no time unless
-one is named; then it is told how much longer than the sum of its inferences a replay takes.
+projected), and replays with `--annotated` masks, as by default, and full. The engine takes no time
+unless one is named; then it is told how much longer than the sum of its inferences a replay takes.
 
 Two ratios count: how many seconds of drive go by in a second (`realtime`), and how much longer
 than plain reading with rosbags it takes (`of_rosbags`), which depends less on the machine. Of what
@@ -172,8 +172,9 @@ def measure_null(drive: Path, bundle: Bundle, room: Path, rounds: int) -> dict[s
         'rosbags': lambda: read_with_rosbags(drive),
         'read': lambda: read(drive),
         'drive': lambda: drive_through(drive, bundle, engine),
-        'replay_without_pictures': lambda: run('masks'),
-        'replay': lambda: run('full'),
+        'replay_masks': lambda: run('masks'),
+        'replay': lambda: run('sampled'),
+        'replay_full': lambda: run('full'),
     }
     with engine_of_replays(engine):
         return {name: measured(work, rounds) for name, work in works.items()}
