@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from mle_sam.ad_sam_config import AdSamConfig
 from mle_sam.checkpoint import Checkpoint
 from mle_sam.cmnext_config import CmnextConfig, MIT_SIZES, MitSize
-from mle_sam.config import NetworkConfig
+from mle_sam.config import NetworkConfig, SizeConfig, SIZES
 from mle_sam.export.bundle import export_bundle
 from mle_sam.export.onnx_graphs import GraphOptions
 from mle_sam.export.plain import PlainDecodeGraph, PlainEncoderGraph
@@ -26,10 +26,11 @@ from onnx_types import TypedGraph
 import pytest
 import torch
 
-KINDS = ('sam_lora', 'cwsam', 'ts_sam', 'ad_sam', 'cmnext')
+KINDS = ('sam_lora', 'cwsam', 'ts_sam', 'ad_sam', 'ad_sam_hiera', 'cmnext')
 HW = (32, 64)
 # Two blocks: one within windows that need padding, one over the frame.
 TINY_VIT = VitSize(32, 2, 2, (1,), 3, position_side=3, d_model=16, decoder_mlp=32, decoder_heads=2)
+TINY_HIERA = SizeConfig(8, 1, (1, 1, 2, 1), (3,), d_model=16, decoder_mlp=32, decoder_heads=2)
 TINY_MIT = MitSize((8, 16, 40, 64), (1, 1, 1, 1), 16)
 BACKENDS = (
     'onnx',
@@ -52,6 +53,7 @@ def tiny_configs(network) -> dict[str, NetworkConfig]:
         'cwsam': CwsamConfig(*several, size='tiny'),
         'ts_sam': TsSamConfig(*camera, size='tiny', side_width=8, refined_width=8),
         'ad_sam': AdSamConfig(*camera, size='tiny', **ad_sam),
+        'ad_sam_hiera': AdSamConfig(*camera, encoder='hiera', size='tiny', **ad_sam),
         'cmnext': CmnextConfig(*several, size='tiny'),
     }
 
@@ -71,6 +73,7 @@ def _tiny_sizes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(VIT_SIZES, 'tiny', TINY_VIT)
         patch.setitem(MIT_SIZES, 'tiny', TINY_MIT)
+        patch.setitem(SIZES, 'tiny', TINY_HIERA)
         yield
 
 
