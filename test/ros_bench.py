@@ -141,7 +141,7 @@ class Bench:
             self._listen(f'{node}/{name}', kind, name)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
-        self._due_ns = 0
+        self._due_ns = time.time_ns()  # two benches never share a stamp
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
 

@@ -153,15 +153,17 @@ def test_recorded_and_scored_by_themselves(drive, bundle, domain_id, tmp_path, c
         recorder = start('record', '--out', tmp_path / 'node.mcap', '--sim-time')
         wait_for_line(recorder.stderr, 'recording')
         wait_until(lambda: bench.values('frames'))
+        # The bench and the recorder: who says that it records may not have been found yet.
+        wait_until(lambda: bench.node.count_subscribers('/mle_sam/perception/mask') == 2)
         remap = {'/front/image': '/camera/image', '/front/camera_info': '/camera/camera_info'}
         play(drive, remap=remap, wait_for=['/camera/image', '/lidar/points', '/clock'])
         wait_until(lambda: bench.values('frames')['received'] == '30')
         wait_until(lambda: bench.values('frames')['waiting'] == '0')
         bench.next_diagnostics()  # which the recorder hears, too
         recorder.send_signal(signal.SIGINT)
-        told, _ = recorder.communicate(timeout=PATIENCE_S)
+        told, complaint = recorder.communicate(timeout=PATIENCE_S)
         node.finish()
-    assert recorder.returncode == 0
+    assert recorder.returncode == 0, complaint
     assert 'node.mcap' in told.splitlines()[-1]
     out = tmp_path / 'out'
     arguments = [tmp_path / 'node.mcap', '--bundle', bundle, '--out', out]
