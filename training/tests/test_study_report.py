@@ -1,13 +1,15 @@
 from dataclasses import replace
+from pathlib import Path
 
 from mle_sam.scores import CheckpointScores, Mean, Score
 from mle_sam.study.costs import Cost
 from mle_sam.study.findings import Finding, Findings, Point, read_findings, write_findings
-from mle_sam.study.plan import Study
+from mle_sam.study.plan import plan, read_study, Study
 from mle_sam.study.report import StudyReport
 from mle_sam_ros.core.errors import InputError
 import pytest
 
+TRAINING = Path(__file__).parents[1]
 CONDITIONS = {'day': 0.8, 'fog': 0.4, 'night': 0.6}  # of a network's mIoU
 RECIPE = {
     'experts': {'batch': 4, 'validate_samples': 40, 'learning_rate': 0.001, 'loss': {'ohem': 1.0}}
@@ -147,3 +149,14 @@ def test_a_study_that_has_just_begun_has_tables(findings):
     few = replace(findings, runs=findings.runs[3:4], costs=())
     for table in StudyReport(few).tables():
         assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_what_is_published_fits_together_and_to_the_recipes():
+    published = TRAINING / 'results' / 'comparison'
+    findings = read_findings(published / 'evaluation.json')
+    assert (published / 'evaluation.md').read_text() == StudyReport(findings).markdown()
+    study, recipes = read_study(TRAINING / 'recipes' / 'comparison' / 'study.yaml')
+    assert findings.study == study
+    assert len(findings.runs) == sum(
+        run.stage == 'experts' for run in plan(study, recipes, Path())
+    )
