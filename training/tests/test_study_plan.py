@@ -23,7 +23,7 @@ def test_every_network_is_asked_every_question(runs):
     assert groups['all'] == once + [f'{name}_2' for name in names]
     assert groups['day'] == groups['samples_100'] == groups['samples_1000'] == once
     assert groups['rate_0.0003'] == once
-    assert groups['variant'] == ['ad_sam_own_loss_1']
+    assert groups['variant'] == ['ad_sam_own_loss_1', 'mle_sam_learning_trunk_1']
     assert groups['trunk'] == groups['trunk_day'] == ['mle_sam', 'sam_lora']
     assert len({run.directory for run in runs}) == len(runs)
 
