@@ -1,6 +1,5 @@
 """`mle-sam live-replay`: a recorded drive through the real node over ROS 2, scored as a replay."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 import os
 from pathlib import Path
@@ -105,7 +104,7 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
         os.environ.update(private_environment(free_domain_id()))
     # Only now: the middleware reads the environment when it is loaded.
     from mle_sam_ros.ros.live_drive import play_and_record
-    from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
+    from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS, whole_delivery
     from mle_sam_ros.ros.running_node import RunningNode
 
     wiring, calibration = _wire(settings, manifest)
@@ -120,7 +119,7 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
     node: NodeProcess | RunningNode = RunningNode(parameters)
     if not live.is_running:
         say(f'starting the node on ROS domain {os.environ["ROS_DOMAIN_ID"]}')
-        parameters |= _whole_delivery(wiring.remap.values())
+        parameters |= whole_delivery(wiring.remap.values())
         node = NodeProcess(parameters, REMAPPINGS, os.environ, directory / LOG_NAME)
     with node:
         node.wait_until_active()
@@ -133,19 +132,6 @@ def _record(settings: Settings, live: Live, directory: Path) -> None:
             node.finish()  # where the node is the cause, it says so
             raise
         node.finish()
-
-
-def _whole_delivery(topics: Iterable[str]) -> dict[str, str | int]:
-    """Parameters of a node that loses nothing of a drive on the way, however busy the machine.
-
-    On a vehicle it listens with best effort; here the node is what is scored, not the middleware.
-    """
-    qos = {'reliability': 'reliable', 'depth': 1024}
-    return {
-        f'qos_overrides.{topic}.subscription.{name}': value
-        for topic in topics
-        for name, value in qos.items()
-    }
 
 
 def _wire(settings: Settings, manifest: Manifest) -> tuple['Wiring', Calibration]:

@@ -15,6 +15,7 @@ from mle_sam_ros.core.camera import CameraModel
 from mle_sam_ros.core.events import Events
 from mle_sam_ros.core.trust import present_of
 from mle_sam_ros.ros.message_types import message_class
+from mle_sam_ros.ros.process import whole_delivery
 import numpy as np
 import rclpy
 from rclpy.context import Context
@@ -68,16 +69,6 @@ POINTS['z'] = _RANDOM.uniform(-2, 2, 500)
 STEADY_CAMERA = {'alignment.camera.timeout_ns': 60_000 * MS}
 
 
-def every_frame(*topics: str) -> dict[str, str | int]:
-    """Parameters for inputs of which nothing is lost on the way, however busy the machine."""
-    quality = {'reliability': 'reliable', 'depth': 100}
-    return {
-        f'qos_overrides.{topic}.subscription.{name}': value
-        for topic in topics
-        for name, value in quality.items()
-    }
-
-
 def every_output() -> dict[str, str | int]:
     """Parameters for outputs that wait for a bench that stands still."""
     return {f'qos_overrides./mle_sam/perception/{name}.publisher.depth': 100 for name in OUTPUTS}
@@ -91,7 +82,7 @@ def write_rig(directory, calibration: Calibration = CALIBRATION) -> dict[str, st
     return {
         'bundle': str(bundle.directory),
         'calibration_file': str(path),
-        **every_frame('/mle_sam/camera/image', '/mle_sam/lidar/points', '/mle_sam/events'),
+        **whole_delivery(['/mle_sam/camera/image', '/mle_sam/lidar/points', '/mle_sam/events']),
         **every_output(),
     }
 

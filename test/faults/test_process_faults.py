@@ -15,10 +15,9 @@ pytest.importorskip('rclpy')
 from mle_sam_ros.ros.diagnostics import ERROR, OK
 from mle_sam_ros.ros.environment import free_domain_id, private_environment
 from mle_sam_ros.ros.player import play
-from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
+from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS, whole_delivery
 from ros_bench import (
     Bench,
-    every_frame,
     frame_counts,
     PATIENCE_S,
     present_by_stamp,
@@ -150,7 +149,7 @@ def test_a_recording_played_three_times_gives_three_times_the_masks(
         'bundle': rig['bundle'],
         'use_sim_time': True,
         'event_message': 'point_cloud2',
-        **every_frame('/camera/image'),
+        **whole_delivery(['/camera/image']),
     }
     topics = ['/camera/image', '/lidar/points']
     environment = private_environment(domain_id)

@@ -16,8 +16,8 @@ from cloud_drive import write_cloud_drive
 from mle_sam_ros.cli import main
 from mle_sam_ros.ros.environment import free_domain_id
 from mle_sam_ros.ros.player import play
-from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS
-from ros_bench import Bench, every_frame, PATIENCE_S, wait_until
+from mle_sam_ros.ros.process import NodeProcess, REMAPPINGS, whole_delivery
+from ros_bench import Bench, PATIENCE_S, wait_until
 from tiny_drive import write_drive
 
 pytestmark = pytest.mark.ros
@@ -63,7 +63,7 @@ def node():
         '-p',
         'autostart:=false',
     ]
-    for name, value in every_frame('/camera/image').items():
+    for name, value in whole_delivery(['/camera/image']).items():
         command += ['-p', f'{name}:={value}']
     for source, target in REMAPPINGS.items():
         command += ['-r', f'{source}:={target}']
@@ -145,7 +145,7 @@ def test_recorded_and_scored_by_themselves(drive, bundle, domain_id, tmp_path, c
     assert main(['calibration', str(drive), '--out', str(calibration)]) == 0
     parameters = {
         'bundle': bundle, 'calibration_file': calibration, 'event_message': 'point_cloud2',
-        'use_sim_time': True, **every_frame('/camera/image'),
+        'use_sim_time': True, **whole_delivery(['/camera/image']),
     }  # fmt: skip
     process = NodeProcess(parameters, REMAPPINGS, os.environ, tmp_path / 'node.log')
     with process as node, Bench(domain_id) as bench:
